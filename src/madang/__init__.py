@@ -1,0 +1,3 @@
+"""Madang: a shared courtyard of computers and GPUs for AI work."""
+
+__version__ = "0.1.0"

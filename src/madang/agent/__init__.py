@@ -1,0 +1,1 @@
+"""What runs on every node: runtimes, the keeper of containers, files, statistics."""

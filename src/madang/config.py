@@ -1,0 +1,43 @@
+"""Settings: from the command line, then MADANG_* variables, then these defaults."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_data_dir() -> Path:
+    """Where all state lives: /var/lib/madang as root (never root's home), else the user's data directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/madang")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "madang"
+
+
+def default_node_name() -> str:
+    """The machine's host name, cut to its first label."""
+    return (socket.gethostname().split(".")[0] or "node").lower()
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, each as MADANG_<NAME> too."""
+
+    model_config = SettingsConfigDict(env_prefix="MADANG_", frozen=True)
+
+    data_dir: Path = Field(default_factory=default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = Field(default=7420, ge=0, le=65535)  # 0: any free port
+    database_url: str | None = None  # postgresql://...; unset: the embedded server
+    node_name: str = Field(default_factory=default_node_name)
+    runtime: str = Field(default="auto", pattern="^(auto|bubblewrap|process)$")
+    prebuild: bool = True  # build the `python` environment at the first start
+    upload_limit_bytes: int = Field(default=1 << 30, ge=1)  # size of one upload, packed and unpacked
+    log_limit_bytes: int = Field(default=64 << 20, ge=1 << 16)  # newest output kept of each container
+    launches: int = Field(default=8, ge=1)  # containers launched at the same time
+    keep_ended_days: float = Field(default=7, gt=0)  # files and logs of ended sessions are kept so long
+    mem_reserve_bytes: int = Field(default=1 << 30, ge=0)  # of the node, never offered to sessions
+    login_hint: bool = True  # print the token's place at the first start

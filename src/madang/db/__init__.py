@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server, tables, repositories and migrations."""

@@ -1,0 +1,1 @@
+"""Reconcilers: small loops that move what is towards what was asked for."""
