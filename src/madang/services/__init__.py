@@ -1,1 +1,28 @@
 """Use cases, one module a noun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from madang.services.environments import EnvironmentService
+from madang.services.health import HealthService
+from madang.services.metrics import Metrics
+from madang.services.nodes import NodeService
+from madang.services.sessions import SessionService
+from madang.services.streams import StreamService
+from madang.services.tokens import TokenService
+from madang.services.uploads import UploadService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All use cases, made once by the composition root and given to the API."""
+
+    sessions: SessionService
+    nodes: NodeService
+    environments: EnvironmentService
+    uploads: UploadService
+    tokens: TokenService
+    streams: StreamService
+    health: HealthService
+    metrics: Metrics
