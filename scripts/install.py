@@ -80,7 +80,9 @@ def install_uv(environment: Mapping[str, str]) -> None:
 
 def main(group: str) -> None:
     """Install the runtime dependencies, and with group `dev` the tools of `make test`, `check` and `bench` too."""
-    listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    )
     settings = pip_settings(listing.stdout)
     environment = {
         **os.environ,
@@ -97,7 +99,7 @@ def main(group: str) -> None:
     if not uses_mirror(settings):
         run(uv, "sync", "--frozen", "--inexact", "--quiet", *what, environment=environment)
         return
-    # uv.lock names the addresses of PyPI; a mirror has the same files elsewhere, so versions and hashes are taken from it.
+    # uv.lock names addresses of PyPI; a mirror has the same files elsewhere: take only versions and hashes from it.
     with tempfile.TemporaryDirectory() as scratch:
         pins = f"{scratch}/requirements.txt"
         run(uv, "export", "--frozen", "--quiet", "--no-emit-project", "-o", pins, *what, environment=environment)
