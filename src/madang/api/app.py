@@ -1,0 +1,43 @@
+"""Makes the HTTP application from the use cases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+
+from madang import __version__
+from madang.api import errors
+from madang.api.document import make_document
+from madang.api.guard import Guard
+from madang.api.routers import environments, exec, files, nodes, server, sessions, streams, uploads
+from madang.services import Services
+
+PREFIX: Final = "/api/v1"
+
+
+def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI:
+    """The application on `services`; `host` is where it listens, which decides what Host headers it answers to.
+
+    Without services it serves nothing and is only good for its document.
+    """
+    app = FastAPI(
+        title="Madang",
+        version=__version__,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,  # those pages load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    app.state.closing = asyncio.Event()
+    routes = APIRouter(prefix=PREFIX)
+    for noun in (server, sessions, streams, exec, files, uploads, nodes, environments):
+        routes.include_router(noun.router)
+    app.include_router(routes)
+    app.include_router(server.probes)
+    errors.install(app)
+    app.add_middleware(Guard, host=host)
+    app.openapi = lambda: make_document(app)  # type: ignore[method-assign]
+    return app

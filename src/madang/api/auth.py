@@ -1,0 +1,44 @@
+"""The one gate in front of HTTP and WebSocket routes alike: who is calling."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from madang.domain.errors import Unauthorized
+from madang.domain.people import Caller
+from madang.services import Services
+
+# What RFC 6750 lets a token consist of. Anything else never reaches the database.
+_BEARER: Final = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE)
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The use cases behind the app that serves this connection."""
+    services: Services = connection.app.state.services
+    return services
+
+
+async def caller_of(connection: HTTPConnection) -> Caller:
+    """Who sent this request, by its Authorization header. Raises Unauthorized."""
+    headers = connection.headers.getlist("authorization")
+    if not headers:
+        raise Unauthorized("Send your token as 'Authorization: Bearer TOKEN'.")
+    match = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
+    if match is None:
+        raise Unauthorized("The Authorization header is malformed; write 'Authorization: Bearer TOKEN'.")
+    return await services_of(connection).tokens.authenticate(match[1])
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    return services_of(connection)
+
+
+SignedIn = Annotated[Caller, Depends(caller_of)]
+"""The caller; a route that names it cannot be reached without a valid token."""
+
+Use = Annotated[Services, Depends(_services)]
+"""The use cases."""

@@ -1,0 +1,57 @@
+"""The OpenAPI 3.1 document: what FastAPI finds, and what it cannot know."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from madang.schemas.agent import ExecSpec
+from madang.schemas.api import Event, LogEvent, Problem, SessionCreate, SessionStop
+from madang.schemas.base import Wire
+
+_DESCRIPTION: Final = """\
+Teams share computers and GPUs for AI work: start sandboxed sessions, follow their output, move files, look at nodes.
+
+Every request but the probes carries `Authorization: Bearer TOKEN`. Errors are problem details (RFC 9457) with a stable
+`code`. Listings come in pages: pass `next` as `cursor` to get the page behind. Streams are server-sent events that
+resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
+`/api/v1/sessions/{session}/exec`: the client first sends an ExecSpec as text; `madang.schemas.exec` describes the rest.
+"""
+
+_TAGS: Final = [
+    {"name": "server", "description": "The server itself: who am I to it, is it well, what does it count."},
+    {"name": "sessions", "description": "What users start: a program in a sandbox, on a node with room for it."},
+    {"name": "streams", "description": "Output and changes of state as they happen."},
+    {"name": "files", "description": "Files in and out of a session's work directory."},
+    {"name": "uploads", "description": "Archives sent ahead of the sessions that use them."},
+    {"name": "nodes", "description": "Machines that run sessions."},
+    {"name": "environments", "description": "What a container can run."},
+]
+
+_BESIDES: Final[list[type[Wire]]] = [Problem, SessionCreate, SessionStop, LogEvent, Event, ExecSpec]
+"""Models that no route names as its response or parameter, since it reads or writes them as bytes."""
+
+_OPEN: Final = frozenset({"/healthz", "/readyz"})
+
+
+def make_document(app: FastAPI) -> dict[str, Any]:
+    """The document of `app`, made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=_DESCRIPTION, tags=_TAGS, routes=app.routes
+        )
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        _, besides = models_json_schema(
+            [(model, "validation") for model in _BESIDES], ref_template="#/components/schemas/{model}"
+        )
+        schemas = {**besides["$defs"], **components.get("schemas", {})}
+        components["schemas"] = dict(sorted(schemas.items()))
+        document["security"] = [{"token": []}]
+        for path in _OPEN:
+            document["paths"][path]["get"]["security"] = []
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,108 @@
+"""Turns everything that can go wrong in a route into a problem; nothing of the inside shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Match
+
+from madang.api.problems import make_problem, problem_of, problem_response
+from madang.domain.errors import InvalidInput, MadangError
+
+_MAX_SENTENCES: Final = 20
+
+
+class InvalidFields(InvalidInput):
+    """A request does not fit its schema; `errors` has a sentence for each field."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__(errors[0] if len(errors) == 1 else f"{len(errors)} fields are invalid: see `errors`.")
+        self.errors = errors
+
+
+def invalid_fields(error: ValidationError) -> InvalidFields:
+    """What Pydantic found wrong with a body, for people; raise it."""
+    return InvalidFields(sentences([dict(item) for item in error.errors(include_url=False, include_input=False)]))
+
+
+def sentences(errors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each invalid field: `slots.cpu: Input should be a valid integer.`
+
+    The values sent are left out: a log or a screen shot of the answer must not show a secret.
+    """
+    found = dict.fromkeys(_sentence(error) for error in errors)
+    return list(found)[:_MAX_SENTENCES]
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    place = [str(part) for part in error["loc"] if not _is_noise(part)]
+    message = str(error["msg"]).rstrip(".")
+    return f"{'.'.join(place)}: {message}."[:500] if place else f"{message}."[:500]
+
+
+def _is_noise(part: object) -> bool:
+    """Whether a part of a location names where Pydantic looked and not what the client wrote."""
+    text = str(part)
+    return text in {"body", "query", "path", "header", "int", "str"} or "[" in text
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with a problem."""
+    app.add_exception_handler(MadangError, _domain)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _gone)
+
+
+def problem_for(error: MadangError) -> Response:
+    """The response for an expected error."""
+    errors = error.errors if isinstance(error, InvalidFields) else ()
+    return problem_response(problem_of(error, errors))
+
+
+async def _domain(_: Request, error: Exception) -> Response:
+    assert isinstance(error, MadangError)  # noqa: S101  registered for this class
+    return problem_for(error)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    return problem_for(InvalidFields(sentences(error.errors())))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """The router's own answers: no such path, no such method there."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == 404:
+        problem = make_problem(404, "not_found", "Not found", f"There is nothing at {request.url.path[:200]}.")
+        return problem_response(problem)
+    if error.status_code == 405:
+        allowed = ", ".join(_methods_at(request))
+        detail = f"{request.method[:20]} is not possible here; possible are: {allowed}."
+        problem = make_problem(405, "method_not_allowed", "Method not allowed", detail)
+        return problem_response(problem, {"Allow": allowed})
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "_").replace("-", "_")
+    return problem_response(make_problem(error.status_code, code, title, str(error.detail)), error.headers)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that some route knows at the path of the request; a router tells those of one route only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """The client left while sending its body: nobody reads this."""
+    return Response(status_code=499)

@@ -1,0 +1,93 @@
+"""The outermost layer of the server: whom it answers at all, headers on every answer, and faults nobody expected."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from madang.api.problems import make_problem, problem_response
+from madang.domain.ids import new_id
+
+log = structlog.get_logger(__name__)
+
+_HEADERS: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_CACHE: Final = (b"cache-control", b"no-store")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, can only mean this very machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def host_of(header: str) -> str:
+    """The host of a Host header, without its port and brackets."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0]
+    return header.partition(":")[0]
+
+
+class Guard:
+    """Pure ASGI, since every request passes here.
+
+    On a server that listens on loopback only, a Host header must name loopback or the configured host: a web page
+    elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) is thereby turned away.
+    """
+
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        self._app = app
+        self._host = host.lower().strip("[]")
+        self._local = is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        request_id = new_id()
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+                started = True
+                headers = list(message.get("headers", ()))
+                if all(name != b"cache-control" for name, _ in headers):
+                    headers.append(_CACHE)
+                message["headers"] = [*headers, *_HEADERS, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        if self._local and not self._names_us(scope):
+            detail = "The Host header does not name this server, which answers to loopback names only."
+            problem = make_problem(421, "misdirected", "Wrong server", detail)
+            await problem_response(problem)(scope, receive, send_with_headers)
+            return
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            # No headers and no query: they may hold what nobody should read in a log.
+            log.exception("request failed", request_id=request_id, path=scope["path"], method=scope.get("method"))
+            if started:
+                raise  # too late for an answer; breaking off tells the client that it is not complete
+            detail = f"Something went wrong inside Madang. Its log has the details under request {request_id}."
+            problem = make_problem(500, "internal", "Internal error", detail)
+            await problem_response(problem)(scope, receive, send_with_headers)
+
+    def _names_us(self, scope: Scope) -> bool:
+        hosts = Headers(scope=scope).getlist("host")
+        if len(hosts) != 1:
+            return False
+        host = host_of(hosts[0])
+        return host.lower() == self._host or is_loopback(host)

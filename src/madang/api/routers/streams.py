@@ -1,0 +1,107 @@
+"""Output and changes of state as they happen, as server-sent events that resume where they broke off."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from madang.api.auth import SignedIn, Use
+from madang.api.problems import Responses, problems
+from madang.api.shutdown import closing_of
+from madang.api.sse import MEDIA_TYPE, EventStream, format_events, format_logs
+from madang.api.wire import SessionRef
+
+router = APIRouter(tags=["streams"])
+
+_EVENT_ID: Final = r"^[0-9A-Za-z_-]{1,64}$"
+_CURSOR: Final = r"^-?[0-9]{1,18}$"
+
+
+def _stream(schema: str, description: str) -> Responses:
+    content = {
+        MEDIA_TYPE: {
+            "schema": {"type": "string"},
+            "x-data-schema": {"$ref": f"#/components/schemas/{schema}"},
+        }
+    }
+    return {200: {"description": description, "content": content}}
+
+
+LastCursor = Annotated[
+    str | None, Header(alias="Last-Event-ID", pattern=_CURSOR, description="Resume behind this event.")
+]
+LastEvent = Annotated[
+    str | None, Header(alias="Last-Event-ID", pattern=_EVENT_ID, description="Resume behind this event.")
+]
+After = Annotated[str | None, Query(pattern=_EVENT_ID, description="Resume behind this event.")]
+Follow = Annotated[bool, Query(description="Wait for more; false: end after what is there now.")]
+
+
+@router.get(
+    "/sessions/{session}/logs",
+    response_class=Response,
+    responses=problems(404)
+    | _stream("LogEvent", "Events `log` (data: LogEvent, id: a cursor), then one `end` when there is no more."),
+    operation_id="get_session_logs",
+)
+async def get_session_logs(
+    *,
+    request: Request,
+    session: SessionRef,
+    caller: SignedIn,
+    services: Use,
+    cursor: Annotated[
+        int, Query(ge=-(2**53), le=2**53, description="Start here; negative: so many bytes before the end.")
+    ] = 0,
+    follow: Follow = True,
+    last_event_id: LastCursor = None,
+) -> Response:
+    """Read a session's output, also while it is being written and after it has ended."""
+    found = await services.sessions.get(caller, session)
+    start = int(last_event_id) if last_event_id is not None else cursor
+    chunks = services.streams.logs(caller, found.id, cursor=start, follow=follow)
+    return EventStream(format_logs(chunks), closing_of(request))
+
+
+@router.get(
+    "/sessions/{session}/events",
+    response_class=Response,
+    responses=problems(404)
+    | _stream("Event", "Events `event` (data: Event), then one `end` after the session's last."),
+    operation_id="get_session_events",
+)
+async def get_session_events(
+    *,
+    request: Request,
+    session: SessionRef,
+    caller: SignedIn,
+    services: Use,
+    after: After = None,
+    follow: Follow = True,
+    last_event_id: LastEvent = None,
+) -> Response:
+    """Follow what happens to one session, from its beginning."""
+    found = await services.sessions.get(caller, session)
+    events = services.streams.events(caller, session=found.id, after=last_event_id or after, follow=follow)
+    return EventStream(format_events(events), closing_of(request))
+
+
+@router.get(
+    "/events",
+    response_class=Response,
+    responses=problems() | _stream("Event", "Events `event` (data: Event)."),
+    operation_id="get_events",
+)
+async def get_events(
+    *,
+    request: Request,
+    caller: SignedIn,
+    services: Use,
+    after: After = None,
+    follow: Follow = True,
+    last_event_id: LastEvent = None,
+) -> Response:
+    """Follow everything that happens to what the caller may see."""
+    events = services.streams.events(caller, after=last_event_id or after, follow=follow)
+    return EventStream(format_events(events), closing_of(request))
