@@ -11,7 +11,7 @@ help: ## What there is to make
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
 
 demo: runtime ## Start Madang, train on three sandboxes at once, watch one exceed its memory, stop everything
-	@python scripts/demo.py
+	@python -m scripts.demo
 
 test: dev ## make check, then all tests; PYTEST="-k name" runs some
 	@scripts/test_packages.sh

@@ -1,0 +1,1 @@
+"""The performance budgets beside what this machine does, measured through the public API: `make bench`."""

@@ -1,0 +1,97 @@
+"""What the platform takes when nobody uses it, and what each running container adds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.base import Bench, Result
+from madang.sdk import Client
+
+NAMES = ("idle-rss-mib", "idle-cpu-pct", "container-rss-kib")
+SETTLE_SECONDS = 5
+WATCH_SECONDS = 20
+CONTAINERS = 20
+COMMAND = ["sleep", "12345"]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Resident memory in bytes, shared pages counted in every process (rss) or divided among them (pss)."""
+
+    rss: int
+    pss: int
+    processes: int
+
+
+def measure(bench: Bench) -> Sequence[Result]:
+    """All processes of the platform count: manager, database, keeper, and what holds sandboxes."""
+    time.sleep(SETTLE_SECONDS)
+    before = _cpu_seconds(bench)
+    time.sleep(WATCH_SECONDS)
+    share = (_cpu_seconds(bench) - before) / WATCH_SECONDS * 100
+    idle = _memory(bench)
+    return [
+        Result("idle-rss-mib", idle.rss / 2**20, None, f"{idle.processes} processes; PSS {idle.pss / 2**20:.0f} MiB"),
+        Result("idle-cpu-pct", share, None, f"of one core, over {WATCH_SECONDS} s"),
+        _container(bench),
+    ]
+
+
+def _container(bench: Bench) -> Result:
+    with bench.client() as client:
+        # What the first containers make the platform load is no cost of each one.
+        for session in _run_some(client, 3):
+            client.sessions.stop(session, grace_seconds=0)
+            client.sessions.wait(session)
+            client.sessions.delete(session)
+        before = _memory(bench)
+        sessions = _run_some(client, CONTAINERS)
+        after = _memory(bench)
+        for session in sessions:
+            client.sessions.stop(session, grace_seconds=0)
+        for session in sessions:
+            client.sessions.wait(session)
+            client.sessions.delete(session)
+    rss = (after.rss - before.rss) / CONTAINERS / 1024
+    pss = (after.pss - before.pss) / CONTAINERS / 1024
+    processes = (after.processes - before.processes) / CONTAINERS
+    return Result("container-rss-kib", rss, None, f"{processes:g} platform processes each; PSS {pss:.0f} KiB")
+
+
+def _run_some(client: Client, count: int) -> list[str]:
+    slots = {"cpu": "0.01", "mem": "16m"}
+    sessions = [client.sessions.create(command=COMMAND, slots=slots).id for _ in range(count)]
+    while any(client.sessions.get(session).state != "running" for session in sessions):
+        time.sleep(0.1)
+    return sessions
+
+
+def _is_users(process: psutil.Process) -> bool:
+    return process.cmdline() == COMMAND
+
+
+def _memory(bench: Bench) -> Memory:
+    rss = pss = count = 0
+    for process in bench.platform.processes():
+        try:
+            if not _is_users(process):
+                full = process.memory_full_info()
+                rss, pss, count = rss + full.rss, pss + full.pss, count + 1
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return Memory(rss, pss, count)
+
+
+def _cpu_seconds(bench: Bench) -> float:
+    total = 0.0
+    for process in bench.platform.processes():
+        try:
+            times = process.cpu_times()
+            total += times.user + times.system
+        except psutil.NoSuchProcess:
+            continue
+    return total
