@@ -1,0 +1,1 @@
+"""The only home of SQL on the tables, and of who may see which row."""

@@ -1,0 +1,134 @@
+"""Containers: what is planned on which node, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Transaction
+from madang.db.rows import ContainerRow
+from madang.db.tables import containers, sessions
+from madang.domain.container import ContainerState
+from madang.domain.session import Exit, ExitReason, SessionState
+
+_c = containers.c
+
+_SELECT: Final = select(
+    _c.id, _c.session_id, _c.node, _c.epoch, _c.state, _c.started_at, _c.ended_at,
+    _c.exit_reason, _c.exit_code, _c.exit_signal, _c.exit_message,
+)  # fmt: skip
+
+
+def _row(row: Row[*tuple[Any, ...]]) -> ContainerRow:
+    return ContainerRow(
+        row.id,
+        row.session_id,
+        row.node,
+        row.epoch,
+        ContainerState(row.state),
+        row.started_at,
+        row.ended_at,
+        exit_of(row.exit_reason, row.exit_code, row.exit_signal, row.exit_message),
+    )
+
+
+def exit_of(reason: str | None, code: int | None, signal: int | None, message: str | None) -> Exit | None:
+    """How a container ended, out of its columns; None while it has not."""
+    return None if reason is None else Exit(ExitReason(reason), code, signal, message or "")
+
+
+async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[ContainerRow, SessionState, bool]]:
+    """Containers that may have something on the node, by id, with their session's state and whether it is deleted."""
+    query = (
+        _SELECT.add_columns(sessions.c.state.label("session_state"), sessions.c.deleted_at)
+        .join(sessions, sessions.c.id == _c.session_id)
+        .where(_c.node == node, _c.state != ContainerState.REMOVED.value)
+    )
+    return {
+        row.id: (
+            _row(row),
+            SessionState(row.session_state),
+            row.deleted_at is not None,
+        )
+        for row in await connection.execute(query)
+    }
+
+
+async def mark_running(transaction: Transaction, row: ContainerRow, at: datetime) -> None:
+    """The main process runs."""
+    values = {"state": ContainerState.RUNNING.value, "started_at": at}
+    await transaction.connection.execute(
+        update(containers).where(_c.id == row.id, _c.epoch == row.epoch).values(**values)
+    )
+
+
+async def mark_ended(
+    transaction: Transaction, row: ContainerRow, ending: Exit, started_at: datetime | None, ended_at: datetime
+) -> None:
+    """The main process is no more."""
+    values = {
+        "state": ContainerState.ENDED.value,
+        "started_at": started_at,
+        "ended_at": ended_at,
+        "exit_reason": ending.reason.value,
+        "exit_code": ending.code,
+        "exit_signal": ending.signal,
+        "exit_message": ending.message,
+    }
+    await transaction.connection.execute(
+        update(containers).where(_c.id == row.id, _c.epoch == row.epoch).values(**values)
+    )
+
+
+async def mark_removed(transaction: Transaction, row: ContainerRow) -> None:
+    """Nothing of this launch is left on its node."""
+    await transaction.connection.execute(
+        update(containers).where(_c.id == row.id, _c.epoch == row.epoch).values(state=ContainerState.REMOVED.value)
+    )
+
+
+async def removable(
+    connection: AsyncConnection, ended_before: datetime, nodes: Sequence[str], limit: int = 200
+) -> list[ContainerRow]:
+    """Containers of deleted sessions, and those that ended so long ago that they are not kept, on some nodes."""
+    query = (
+        _SELECT.join(sessions, sessions.c.id == _c.session_id)
+        .where(_c.node.in_(nodes), _c.state != ContainerState.REMOVED.value)
+        .where(sessions.c.deleted_at.is_not(None) | (sessions.c.ended_at < ended_before))
+        .limit(limit)
+    )
+    return [_row(row) for row in await connection.execute(query)]
+
+
+_USED: Final = text(
+    """
+    SELECT c.node, slot.key, sum(slot.value::bigint)::bigint, count(DISTINCT s.id)
+    FROM sessions s JOIN containers c ON c.session_id = s.id CROSS JOIN LATERAL jsonb_each_text(c.slots) AS slot
+    WHERE s.state IN ('scheduled', 'preparing', 'running', 'terminating')
+    GROUP BY c.node, slot.key
+    """
+)
+
+
+async def used_slots(connection: AsyncConnection) -> dict[str, dict[str, int]]:
+    """What holding sessions take of each node: node to slot to amount in base units."""
+    used: dict[str, dict[str, int]] = {}
+    for node, slot, amount, _ in await connection.execute(_USED):
+        used.setdefault(node, {})[slot] = amount
+    return used
+
+
+async def holding_sessions(connection: AsyncConnection) -> dict[str, int]:
+    """How many sessions hold slots of each node."""
+    holding = [SessionState.SCHEDULED, SessionState.PREPARING, SessionState.RUNNING, SessionState.TERMINATING]
+    query = (
+        select(_c.node, func.count(sessions.c.id.distinct()).label("holding"))
+        .join(sessions, sessions.c.id == _c.session_id)
+        .where(sessions.c.state.in_([state.value for state in holding]))
+        .group_by(_c.node)
+    )
+    return {row.node: row.holding for row in await connection.execute(query)}

@@ -1,0 +1,60 @@
+"""The one stream of events, read so that none is ever skipped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import bindparam, delete, text
+from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Transaction
+from madang.db.rows import EventRow
+from madang.db.tables import events
+
+# Ids are given before transactions commit, so a lower one may appear after a higher one was read. An event is
+# therefore held back until every transaction that began before its own has ended.
+_READ: Final = text(
+    """
+    SELECT xid, id, at, kind, session_id, owner_id, data,
+           xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS settled
+    FROM events
+    WHERE (xid, id) > (:xid, :id)
+      AND (CAST(:session AS text) IS NULL OR session_id = :session)
+      AND (CAST(:owner AS text) IS NULL OR owner_id = :owner)
+    ORDER BY xid, id LIMIT :limit
+    """
+).bindparams(bindparam("session", type_=TEXT), bindparam("owner", type_=TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive events. `held_back`: more are there, but have to wait for a transaction that still runs."""
+
+    events: list[EventRow]
+    held_back: bool
+
+
+async def after(
+    connection: AsyncConnection,
+    position: tuple[int, int],
+    *,
+    session_id: str | None = None,
+    owner_id: str | None = None,
+    limit: int = 500,
+) -> Batch:
+    """Events behind a position, of one session and one owner when given."""
+    values = {"xid": position[0], "id": position[1], "session": session_id, "owner": owner_id, "limit": limit}
+    found: list[EventRow] = []
+    for row in await connection.execute(_READ, values):
+        if not row.settled:
+            return Batch(found, held_back=True)
+        found.append(EventRow(row.xid, row.id, row.at, row.kind, row.session_id, row.owner_id, row.data))
+    return Batch(found, held_back=False)
+
+
+async def forget(transaction: Transaction, before: datetime) -> None:
+    """Delete events older than a moment."""
+    await transaction.connection.execute(delete(events).where(events.c.at < before))

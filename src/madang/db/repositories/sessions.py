@@ -1,0 +1,265 @@
+"""Sessions: reading them as a caller may, and moving them through their states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, Select, and_, case, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Transaction
+from madang.db.failures import constraint_of
+from madang.db.repositories.containers import exit_of
+from madang.db.rows import ContainerRow, SessionRow
+from madang.db.tables import HOLDING, containers, sessions, users
+from madang.domain.container import ContainerState
+from madang.domain.errors import NameInUse, NotFound
+from madang.domain.people import Caller
+from madang.domain.session import ENDED, SessionKind, SessionState, check_transition
+
+_s = sessions.c
+_c = containers.c
+
+_SELECT: Final = select(
+    sessions,
+    users.c.name.label("owner"),
+    _c.id.label("c_id"),
+    _c.node.label("c_node"),
+    _c.epoch.label("c_epoch"),
+    _c.state.label("c_state"),
+    _c.started_at.label("c_started_at"),
+    _c.ended_at.label("c_ended_at"),
+    _c.exit_reason.label("c_exit_reason"),
+    _c.exit_code.label("c_exit_code"),
+    _c.exit_signal.label("c_exit_signal"),
+    _c.exit_message.label("c_exit_message"),
+).select_from(
+    sessions.join(users, users.c.id == _s.owner_id).outerjoin(
+        containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0)
+    )
+)
+
+_LIVE_STATES: Final = [state.value for state in SessionState if state not in ENDED]
+
+
+def _row(row: Row[*tuple[Any, ...]]) -> SessionRow:
+    return SessionRow(
+        id=row.id,
+        owner_id=row.owner_id,
+        owner=row.owner,
+        name=row.name,
+        kind=SessionKind(row.kind),
+        state=SessionState(row.state),
+        reason=row.reason,
+        environment=row.environment,
+        command=row.command,
+        variables=row.variables,
+        slots=row.slots,
+        processes=row.processes,
+        network=row.network,
+        upload_id=row.upload_id,
+        stop_requested_at=row.stop_requested_at,
+        stop_grace_seconds=row.stop_grace_seconds,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        deleted_at=row.deleted_at,
+        main=_main(row),
+    )
+
+
+def _main(row: Row[*tuple[Any, ...]]) -> ContainerRow | None:
+    if row.c_id is None:
+        return None
+    return ContainerRow(
+        row.c_id,
+        row.id,
+        row.c_node,
+        row.c_epoch,
+        ContainerState(row.c_state),
+        row.c_started_at,
+        row.c_ended_at,
+        exit_of(row.c_exit_reason, row.c_exit_code, row.c_exit_signal, row.c_exit_message),
+    )
+
+
+def _seen_by(caller: Caller, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """The rows a caller may know of: all for an admin, otherwise the caller's own; never deleted ones."""
+    query = query.where(_s.deleted_at.is_(None))
+    return query if caller.is_admin else query.where(_s.owner_id == caller.user_id)
+
+
+async def find(connection: AsyncConnection, caller: Caller, ref: str) -> SessionRow:
+    """By id, or by name: the caller's own live session of that name, else the newest that the caller may see.
+
+    Raises NotFound.
+    """
+    query = _seen_by(caller, _SELECT).where((_s.id == ref) | (_s.name == ref))
+    query = query.order_by(
+        case((_s.id == ref, 0), else_=1),
+        case((_s.owner_id == caller.user_id, 0), else_=1),
+        case((_s.state.in_(_LIVE_STATES), 0), else_=1),
+        _s.id.desc(),
+    )
+    row = (await connection.execute(query.limit(1))).first()
+    if row is None:
+        raise NotFound(f"There is no session '{ref[:60]}'. 'madang session ls' shows those there are.")
+    return _row(row)
+
+
+async def by_id(connection: AsyncConnection, session_id: str) -> SessionRow | None:
+    """Any session, for the platform itself."""
+    row = (await connection.execute(_SELECT.where(_s.id == session_id))).first()
+    return None if row is None else _row(row)
+
+
+async def page(
+    connection: AsyncConnection,
+    caller: Caller,
+    *,
+    states: Sequence[SessionState],
+    name: str | None,
+    kind: SessionKind | None,
+    limit: int,
+    before: str | None,
+) -> list[SessionRow]:
+    """Newest first, those older than the id `before`."""
+    query = _seen_by(caller, _SELECT)
+    if states:
+        query = query.where(_s.state.in_([state.value for state in states]))
+    if name is not None:
+        query = query.where(_s.name == name)
+    if kind is not None:
+        query = query.where(_s.kind == kind.value)
+    if before is not None:
+        query = query.where(_s.id < before)
+    return [_row(row) for row in await connection.execute(query.order_by(_s.id.desc()).limit(limit))]
+
+
+async def add(transaction: Transaction, row: SessionRow) -> None:
+    """Save a new session. Raises NameInUse when the owner has a live one of this name."""
+    values = {
+        "id": row.id,
+        "owner_id": row.owner_id,
+        "name": row.name,
+        "kind": row.kind.value,
+        "state": row.state.value,
+        "reason": row.reason,
+        "environment": row.environment,
+        "command": row.command,
+        "variables": row.variables,
+        "slots": row.slots,
+        "processes": row.processes,
+        "network": row.network,
+        "upload_id": row.upload_id,
+        "created_at": row.created_at,
+    }
+    try:
+        await transaction.connection.execute(insert(sessions), values)
+    except IntegrityError as error:
+        if constraint_of(error) == "sessions_live_name":
+            raise NameInUse(
+                f"You have a live session named '{row.name}'. Choose another name, or stop that one first."
+            ) from error
+        raise
+    _tell(transaction, row, row.state, row.created_at, row.reason)
+
+
+async def lock(transaction: Transaction, session_id: str) -> SessionRow | None:
+    """The session, locked until the end of the transaction; None when it is gone.
+
+    Two statements, since one that had to wait for the lock would show its container as it was before the wait.
+    """
+    query = select(_s.id).where(_s.id == session_id).with_for_update()
+    if (await transaction.connection.execute(query)).first() is None:
+        return None
+    return await by_id(transaction.connection, session_id)
+
+
+async def move(transaction: Transaction, row: SessionRow, then: SessionState, at: datetime, reason: str = "") -> None:
+    """Take a session, which has to be locked, one step further, and write the event. Raises InvalidTransition."""
+    check_transition(row.state, then)
+    values: dict[str, object] = {"state": then.value, "reason": reason}
+    if then is SessionState.RUNNING:
+        values |= {"started_at": at, "upload_id": None}
+    if then in ENDED:
+        values |= {"ended_at": at, "upload_id": None}
+    await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(**values))
+    _tell(transaction, row, then, at, reason)
+
+
+async def request_stop(transaction: Transaction, row: SessionRow, at: datetime, grace_seconds: float) -> None:
+    """Remember that somebody asked; a second, more impatient request shortens the grace time."""
+    grace = grace_seconds if row.stop_requested_at is None else min(grace_seconds, row.stop_grace_seconds)
+    values = {"stop_requested_at": row.stop_requested_at or at, "stop_grace_seconds": grace}
+    await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(**values))
+    transaction.wake("session.terminating")
+
+
+async def mark_deleted(transaction: Transaction, row: SessionRow, at: datetime) -> None:
+    """Hide an ended session; what it left on nodes is removed afterwards, then the row."""
+    await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(deleted_at=at))
+    transaction.emit("session.deleted", at, {"name": row.name}, session_id=row.id, owner_id=row.owner_id)
+
+
+async def purge_deleted(transaction: Transaction) -> None:
+    """Drop deleted sessions of which nothing is left on any node."""
+    await transaction.connection.execute(
+        text(
+            """
+            DELETE FROM sessions s WHERE s.deleted_at IS NOT NULL AND NOT EXISTS (
+                SELECT FROM containers c WHERE c.session_id = s.id AND c.state <> 'removed'
+            )
+            """
+        )
+    )
+
+
+async def in_states(connection: AsyncConnection, states: Sequence[SessionState], limit: int = 1000) -> list[SessionRow]:
+    """Sessions of all owners in some states, oldest first, for the loops."""
+    query = _SELECT.where(_s.state.in_([state.value for state in states])).order_by(_s.id).limit(limit)
+    return [_row(row) for row in await connection.execute(query)]
+
+
+async def claim_scheduled(
+    transaction: Transaction, nodes: Sequence[str], busy: Sequence[str], limit: int
+) -> list[SessionRow]:
+    """Lock scheduled sessions of these nodes, and preparing ones that nobody here is busy with; oldest first."""
+    query = (
+        select(_s.id)
+        .join(containers, _c.session_id == _s.id)
+        .where(
+            text(f"sessions.{HOLDING}"),
+            _s.state.in_([SessionState.SCHEDULED.value, SessionState.PREPARING.value]),
+            _s.id.not_in(busy),
+            _c.node.in_(nodes),
+        )
+        .order_by(_s.created_at, _s.id)
+        .limit(limit)
+        .with_for_update(of=sessions, skip_locked=True)
+    )
+    locked = (await transaction.connection.execute(query)).scalars().all()
+    if not locked:
+        return []
+    query_rows = _SELECT.where(_s.id.in_(locked)).order_by(_s.created_at, _s.id)
+    return [_row(row) for row in await transaction.connection.execute(query_rows)]
+
+
+async def count_by_state(connection: AsyncConnection) -> dict[str, int]:
+    """How many sessions are in each state."""
+    query = select(_s.state, func.count().label("sessions")).where(_s.deleted_at.is_(None)).group_by(_s.state)
+    return {row.state: row.sessions for row in await connection.execute(query)}
+
+
+def _tell(transaction: Transaction, row: SessionRow, state: SessionState, at: datetime, reason: str) -> None:
+    main = row.main
+    transaction.emit(
+        f"session.{state.value}",
+        at,
+        {"name": row.name, "reason": reason, "node": main.node if main else None},
+        session_id=row.id,
+        owner_id=row.owner_id,
+    )
