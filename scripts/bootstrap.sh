@@ -17,17 +17,16 @@ state() {
 
 up_to_date() { [[ -x .venv/bin/python && -f $1 && $(<"$1") == "$(state)" ]]; }
 
-new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; }
 
 find_python() {
   local candidate
   if [[ -n ${PYTHON:-} ]]; then
-    new_enough "$PYTHON" || die "PYTHON=$PYTHON is not a Python of version 3.11 or newer."
     command -v "$PYTHON"
     return
   fi
   for candidate in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
-    if command -v "$candidate" >/dev/null && new_enough "$candidate"; then
+    if command -v "$candidate" >/dev/null && new_enough "$candidate" 2>/dev/null; then
       command -v "$candidate"
       return
     fi
@@ -54,6 +53,7 @@ make_venv() {
     [[ -n $python ]] || die "The Python of this system is older than 3.11. Name a newer one: make PYTHON=/path/to/python3"
   fi
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    [[ $python == /usr/bin/* ]] || die "$python lacks venv or ensurepip; name another: make PYTHON=/path/to/python3"
     if [[ $python != */python3 ]]; then package=$(basename "$python")-venv; fi
     install_package "$package" "$python cannot make virtual environments."
   fi
@@ -62,6 +62,7 @@ make_venv() {
   "$python" -m venv .venv
 }
 
+[[ -z ${PYTHON:-} ]] || new_enough "$PYTHON" || die "PYTHON=$PYTHON is not a Python of version 3.11 or newer."
 mkdir -p build
 if command -v flock >/dev/null; then
   exec 9>build/.bootstrap.lock
