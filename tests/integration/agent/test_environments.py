@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from madang.agent.environments import EnvironmentStore
+from madang.agent.environments import Environment, EnvironmentStore, builtin_manifests
 from madang.domain.errors import InvalidInput, NotFound, Unavailable
 from madang.domain.ids import SystemClock
 from madang.schemas.agent import EnvironmentState
@@ -83,6 +83,15 @@ async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         await asyncio.sleep(0.02)
 
 
+def run_in(environment: Environment, script: str) -> str:
+    command = ["python", "-c", script]
+    return subprocess.run(command, env=dict(environment.variables), capture_output=True, text=True, check=True).stdout
+
+
+def succeeds(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def state(store: EnvironmentStore, name: str) -> tuple[EnvironmentState, str]:
     status = next(status for status in store.statuses() if status.name == name)
     return status.state, status.message
@@ -98,10 +107,7 @@ async def test_a_built_environment_runs_its_packages_and_is_read_only(place: Pla
     assert store.ready("tiny") == environment
     assert state(store, "tiny")[0] is EnvironmentState.READY
     script = "import tiny_one, os, sys; print(tiny_one.VERSION, sys.prefix, os.environ['COLOUR'])"
-    output = subprocess.run(
-        ["python", "-c", script], env=dict(environment.variables), capture_output=True, text=True, check=True
-    ).stdout
-    assert output.split() == ["1.0", str(environment.path), "red"]
+    assert run_in(environment, script).split() == ["1.0", str(environment.path), "red"]
     modes = [path.lstat().st_mode for path in environment.path.rglob("*") if not path.is_symlink()]
     assert all(mode & 0o444 == 0o444 and not mode & 0o222 for mode in modes)
     assert list(environment.path.rglob("tiny_one/__pycache__/*.pyc"))
@@ -268,7 +274,7 @@ async def test_a_full_disk_is_said_and_leaves_nothing(place: Place) -> None:
     place.environments.mkdir()
     small = f'mount -t tmpfs -o size=2m none {place.environments} && exec "$@"; exit 99'
     enter = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
-    if subprocess.run([*enter, small.replace('exec "$@"', "exit 0"), "sh"], capture_output=True).returncode != 0:
+    if not succeeds(*enter, small.replace('exec "$@"', "exit 0"), "sh"):
         pytest.skip("this machine allows no mount in a user namespace")
     listing = f'"$@"; ls -A {place.environments}; exit 0'
     process = place.process("tiny", prefix=(*enter, small.replace('exec "$@"', listing), "sh"))
@@ -279,10 +285,8 @@ async def test_a_full_disk_is_said_and_leaves_nothing(place: Place) -> None:
 
 @pytest.mark.skipif(os.environ.get("MADANG_TEST_NETWORK") is None, reason="downloads 150 MB; set MADANG_TEST_NETWORK")
 async def test_the_shipped_python_environment_builds(tmp_path: Path) -> None:
-    from madang.agent.environments import builtin_manifests
-
     store = EnvironmentStore(tmp_path / "environments", [builtin_manifests()], tmp_path / "cache", SystemClock())
     environment = await store.ensure("python")
     check = "import numpy, pandas, sklearn, matplotlib, jupyterlab, ipykernel"
-    subprocess.run(["python", "-c", check], env=dict(environment.variables), check=True)
+    run_in(environment, check)
     await store.close()
