@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 want=${1:-runtime}
+PATH=${PATH//"$PWD/.venv/bin:"/} # make puts it first; .venv must not be made from itself
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
