@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from madang.paths import default_data_dir
 
-def default_data_dir() -> Path:
-    """Where all state lives: /var/lib/madang as root (never root's home), else the user's data directory."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/madang")
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "madang"
+__all__ = ["Settings", "default_data_dir", "default_node_name"]
 
 
 def default_node_name() -> str:

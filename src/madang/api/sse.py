@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Final, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,6 +15,8 @@ from madang.api.errors import problem_for
 from madang.domain.errors import MadangError
 from madang.schemas.agent import LogChunk
 from madang.schemas.api import Event, LogEvent
+
+T = TypeVar("T")
 
 MEDIA_TYPE: Final = "text/event-stream"
 KEEP_ALIVE: Final = b": keep-alive\n\n"
@@ -37,24 +39,36 @@ def log_event(chunk: LogChunk) -> LogEvent:
     return LogEvent(stream=chunk.stream, at=chunk.at, text=text, base64=encoded, skipped=chunk.skipped)
 
 
-async def format_logs(chunks: AsyncIterator[LogChunk | None]) -> AsyncIterator[bytes]:
+async def format_logs(chunks: AsyncIterator[LogChunk | None]) -> AsyncGenerator[bytes]:
     """Output as events whose ids are cursors; the last one is `end`."""
-    async for chunk in chunks:
-        if chunk is None:
-            yield KEEP_ALIVE
-        else:
-            yield format_event("log", log_event(chunk).model_dump_json().encode(), str(chunk.cursor))
+    async with _closed(chunks):
+        async for chunk in chunks:
+            if chunk is None:
+                yield KEEP_ALIVE
+            else:
+                yield format_event("log", log_event(chunk).model_dump_json().encode(), str(chunk.cursor))
     yield END
 
 
-async def format_events(events: AsyncIterator[Event | None]) -> AsyncIterator[bytes]:
+async def format_events(events: AsyncIterator[Event | None]) -> AsyncGenerator[bytes]:
     """Changes of state as events with their ids; the last one is `end`."""
-    async for event in events:
-        if event is None:
-            yield KEEP_ALIVE
-        else:
-            yield format_event("event", event.model_dump_json().encode(), event.id)
+    async with _closed(events):
+        async for event in events:
+            if event is None:
+                yield KEEP_ALIVE
+            else:
+                yield format_event("event", event.model_dump_json().encode(), event.id)
     yield END
+
+
+@contextlib.asynccontextmanager
+async def _closed(source: AsyncIterator[T]) -> AsyncIterator[None]:
+    """Ends `source` with its reader, not some time later: it may hold a connection to the database."""
+    try:
+        yield
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
 
 
 class EventStream(Response):
@@ -66,7 +80,7 @@ class EventStream(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, frames: AsyncIterator[bytes], closing: asyncio.Event) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], closing: asyncio.Event) -> None:
         super().__init__(None, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._frames = frames
@@ -92,7 +106,7 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _pump(self, send: Send) -> None:
-        async with contextlib.aclosing(self._frames) as frames:  # type: ignore[type-var]
+        async with contextlib.aclosing(self._frames) as frames:
             try:
                 async for frame in frames:
                     await send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -1,0 +1,176 @@
+"""Requests to the server: errors as exceptions, retries where they are safe, streams that resume."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from typing import Final, Literal, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from madang import __version__
+from madang.domain.errors import Unavailable
+from madang.schemas.api import Problem
+from madang.sdk._events import ServerEvent, read_events
+from madang.sdk.connection import Connection
+from madang.sdk.errors import ApiError, NoServer, error_of, error_of_response, unreachable
+
+M = TypeVar("M", bound=BaseModel)
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Query = Mapping[str, str | int | bool | list[str]]
+Body = bytes | Callable[[], AsyncIterable[bytes]]
+"""Bytes, or what makes a fresh stream of them for each attempt."""
+
+USER_AGENT: Final = f"madang-python/{__version__}"
+API: Final = "/api/v1"
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 3.0
+_BUSY: Final = 5.0  # seconds for which a request is sent anew to a server that says it is busy
+_SILENCE: Final = 45.0  # the server says something on a stream every 15 seconds
+_RESUMABLE: Final = (httpx.TransportError, Unavailable)
+
+
+class Transport:
+    """One server, reached over pooled connections.
+
+    `patience`: seconds for which a server that has answered before may be away, as over a restart, before requests and
+    streams give up. One that never answered is reported at once.
+    """
+
+    def __init__(self, connection: Connection, *, timeout: float, patience: float) -> None:
+        self.connection = connection
+        self._patience = patience
+        self._met = False
+        self._http = httpx.AsyncClient(
+            base_url=connection.url,
+            headers={"Authorization": f"Bearer {connection.token}", "User-Agent": USER_AGENT},
+            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            trust_env=not connection.is_loopback,
+            follow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._http.aclose()
+
+    async def call(
+        self,
+        method: Method,
+        path: str,
+        *,
+        params: Query | None = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+        accept: int | None = None,
+    ) -> httpx.Response:
+        """One answered request; `accept` is a status of failure that the caller wants to see as a response.
+
+        `repeatable` says that asking twice does no more than asking once: then it is sent again when the connection
+        breaks or the server is busy. Raises the domain's error for a problem, NoServer when nobody answers.
+        """
+        retry = _Retry()
+        while True:
+            try:
+                content = body() if callable(body) else body
+                response = await self._http.request(method, path, params=params, content=content, headers=headers)
+                self._met = True
+                if response.is_success or response.status_code == accept:
+                    return response
+                raise error_of_response(response.status_code, response.content)
+            except _RESUMABLE as error:
+                again = repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)  # never sent
+                if not again or not await retry.pause(self._limit(error)):
+                    raise self._final(error) from None
+
+    async def get(self, model: type[M], path: str, params: Query | None = None) -> M:
+        """What is at `path`, as a `model`."""
+        return self.parse(model, (await self.call("GET", path, params=params)).content)
+
+    def parse(self, model: type[M], content: bytes) -> M:
+        """Read an answer. Raises ApiError when the server speaks another version of the API."""
+        try:
+            return model.model_validate_json(content)
+        except ValidationError:
+            raise self._foreign(model.__name__) from None
+
+    @contextlib.asynccontextmanager
+    async def download(self, path: str, params: Query | None = None) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The bytes at `path` as they arrive. Raises NoServer when they break off before their end."""
+        try:
+            async with self._http.stream("GET", path, params=params) as response:
+                self._met = True
+                if not response.is_success:
+                    raise error_of_response(response.status_code, await response.aread())
+                yield response.aiter_bytes()
+        except httpx.TransportError as error:
+            raise self._final(error) from None
+
+    async def follow(self, path: str, params: Query, last_id: str | None = None) -> AsyncIterator[ServerEvent]:
+        """The events at `path` up to the server's `end`; resumes behind the last one when the connection breaks."""
+        retry = _Retry()
+        while True:
+            error: httpx.TransportError | Unavailable = NoServer(f"The server at {self.connection.url} went away.")
+            try:
+                headers = {"Last-Event-ID": last_id} if last_id is not None else {}
+                async with contextlib.aclosing(self._events_once(path, params, headers)) as events:
+                    async for event in events:
+                        retry.reset()
+                        if event.name == "end":
+                            return
+                        if event.name == "error":
+                            raise error_of(self.parse(Problem, event.data.encode()))
+                        last_id = event.id if event.id is not None else last_id
+                        yield event
+            except _RESUMABLE as caught:
+                error = caught
+            if not await retry.pause(self._patience if self._met else 0):
+                raise self._final(error) from None
+
+    async def _events_once(self, path: str, params: Query, headers: dict[str, str]) -> AsyncGenerator[ServerEvent]:
+        timeout = httpx.Timeout(_SILENCE, connect=10.0)
+        async with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
+            self._met = True
+            if not response.is_success:
+                raise error_of_response(response.status_code, await response.aread())
+            async for event in read_events(response.aiter_bytes()):
+                yield event
+
+    def _limit(self, error: httpx.TransportError | Unavailable) -> float:
+        """Seconds for which a request is tried again after `error`."""
+        if isinstance(error, Unavailable):
+            return min(self._patience, _BUSY)
+        return self._patience if self._met else 0
+
+    def _final(self, error: httpx.TransportError | Unavailable) -> Unavailable:
+        if isinstance(error, httpx.TransportError):
+            return unreachable(self.connection.url, error)
+        return error
+
+    def _foreign(self, what: str) -> ApiError:
+        detail = f"The server at {self.connection.url} sent a {what} this client cannot read; use the same version."
+        return ApiError(Problem(type="about:blank", title="", status=200, code="unknown", detail=detail))
+
+
+class _Retry:
+    """Pauses between attempts: longer each time, until it is enough."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """The server has answered."""
+        self._since = time.monotonic()
+        self._next = _FIRST_PAUSE
+
+    async def pause(self, limit: float) -> bool:
+        """Wait for a while and return True; or False at once when the last success is `limit` seconds ago."""
+        if time.monotonic() - self._since >= limit:
+            return False
+        await asyncio.sleep(self._next)
+        self._next = min(self._next * 2, _LONGEST_PAUSE)
+        return True

@@ -1,0 +1,72 @@
+"""The synchronous client: the asynchronous one on an event loop of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+from madang.schemas.api import Event, Health, Me, ServerInfo
+from madang.sdk._bridge import Bridge
+from madang.sdk.async_client import AsyncClient
+from madang.sdk.blocking import Environments, Files, Nodes, Sessions, Uploads
+
+
+class Client:
+    """A server, seen from Python.
+
+    Without arguments it is the one of MADANG_URL and MADANG_TOKEN, else the one that runs on this machine. `timeout`:
+    seconds for one answer. `patience`: seconds for which a server that has answered before may be away before requests
+    and streams give up. Errors are those of `madang.domain.errors`, each with a message that says what to do. It may
+    be used from several threads.
+
+        with Client() as client:
+            session = client.sessions.create(["python", "-c", "print('hello')"])
+            for piece in client.sessions.logs(session.id):
+                print(piece.data.decode(), end="")
+    """
+
+    def __init__(
+        self, url: str | None = None, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+    ) -> None:
+        self._client = AsyncClient(url, token, timeout=timeout, patience=patience)
+        self._bridge = Bridge()
+        self.url = self._client.url
+        self.sessions = Sessions(self._client.sessions, self._bridge)
+        self.files = Files(self._client.files, self._bridge)
+        self.uploads = Uploads(self._client.uploads, self._bridge)
+        self.nodes = Nodes(self._client.nodes, self._bridge)
+        self.environments = Environments(self._client.environments, self._bridge)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections. Once more does nothing."""
+        if self._bridge.running:
+            self._bridge.run(self._client.close())
+            self._bridge.close()
+
+    def me(self) -> Me:
+        """Whose token this is."""
+        return self._bridge.run(self._client.me())
+
+    def server(self) -> ServerInfo:
+        """What server this is."""
+        return self._bridge.run(self._client.server())
+
+    def health(self) -> Health:
+        """Whether it is ready to take work, and what of it is not. Raises NoServer when it does not answer."""
+        return self._bridge.run(self._client.health())
+
+    def metrics(self) -> str:
+        """Counters in Prometheus' text format."""
+        return self._bridge.run(self._client.metrics())
+
+    def events(self, *, after: str | None = None, follow: bool = True) -> Iterator[Event]:
+        """Everything that happens to what you may see, from the first event kept, or behind event `after`."""
+        return self._bridge.iterate(self._client.events(after=after, follow=follow))
