@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -17,42 +17,10 @@ CACHE = ROOT / "build" / "cache"
 PYPI = {"pypi.org", "pypi.python.org"}
 
 
-def pip_settings(listing: str) -> dict[str, str]:
-    """Read the output of `pip config list`; a command's own section beats `global`, the environment beats both."""
-    settings: dict[str, str] = {}
-    for section in ("global", "install", ":env:"):
-        for line in listing.splitlines():
-            key, _, value = line.partition("=")
-            if key.startswith(f"{section}."):
-                settings[key.removeprefix(f"{section}.")] = str(ast.literal_eval(value))
-    return settings
-
-
-def uv_environment(settings: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """The variables that make uv do what pip is configured to do. What is `given` to uv already is left alone."""
-    names = {
-        "index-url": "UV_DEFAULT_INDEX",
-        "extra-index-url": "UV_INDEX",
-        "find-links": "UV_FIND_LINKS",
-        "cert": "SSL_CERT_FILE",
-        "trusted-host": "UV_INSECURE_HOST",
-        "proxy": "ALL_PROXY",
-        "timeout": "UV_HTTP_TIMEOUT",
-        "default-timeout": "UV_HTTP_TIMEOUT",
-        "no-index": "UV_NO_INDEX",
-    }
-    variables = {names[key]: " ".join(value.split()) for key, value in settings.items() if key in names}
-    if "UV_FIND_LINKS" in variables:
-        variables["UV_FIND_LINKS"] = variables["UV_FIND_LINKS"].replace(" ", ",")
-    if "UV_INDEX" in variables:
-        variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip: the best version of all indexes
-    return {name: value for name, value in variables.items() if name not in given}
-
-
-def uses_mirror(settings: Mapping[str, str]) -> bool:
+def uses_mirror(options: Mapping[str, str]) -> bool:
     """Whether packages have to come from another place than the one whose addresses stand in uv.lock."""
-    index = settings.get("index-url")
-    return "no-index" in settings or (index is not None and urlsplit(index).hostname not in PYPI)
+    index = options.get("index-url")
+    return "no-index" in options or (index is not None and urlsplit(index).hostname not in PYPI)
 
 
 def locked_uv(lock: Mapping[str, object]) -> str:
@@ -65,12 +33,14 @@ def locked_uv(lock: Mapping[str, object]) -> str:
 
 
 def run(*command: str, environment: Mapping[str, str]) -> None:
+    """Run a command; exits with a message when it fails."""
     finished = subprocess.run(command, env=dict(environment), cwd=ROOT, check=False)
     if finished.returncode:
         sys.exit(f"This failed: {' '.join(command)}")
 
 
 def install_uv(environment: Mapping[str, str]) -> None:
+    """Put the uv of the lock file into .venv, with pip."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirement:
         requirement.write(locked_uv(tomllib.loads((ROOT / "uv.lock").read_text())))
         requirement.flush()
@@ -80,23 +50,15 @@ def install_uv(environment: Mapping[str, str]) -> None:
 
 def main(group: str) -> None:
     """Install the runtime dependencies, and with group `dev` the tools of `make test`, `check` and `bench` too."""
-    listing = subprocess.run(
-        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
-    )
-    settings = pip_settings(listing.stdout)
-    environment = {
-        **os.environ,
-        **uv_environment(settings, os.environ),
-        "UV_CACHE_DIR": str(CACHE / "uv"),
-        "UV_PYTHON_DOWNLOADS": "never",
-        "UV_PROJECT_ENVIRONMENT": str(ROOT / ".venv"),
-        "UV_PYTHON": str(ROOT / ".venv/bin/python"),
-    }
-    environment.pop("VIRTUAL_ENV", None)
+    # Environments of sessions are built by the same rules; its package cannot be imported yet, this file of it can.
+    sources = runpy.run_path(str(ROOT / "src/madang/agent/environments/sources.py"))
+    options: Mapping[str, str] = sources["pip_options"](os.environ)
+    environment: dict[str, str] = sources["uv_environment"](os.environ, CACHE / "uv", options)
+    environment["UV_PROJECT_ENVIRONMENT"] = environment["VIRTUAL_ENV"] = str(ROOT / ".venv")
     install_uv(environment)
     uv = str(ROOT / ".venv/bin/uv")
     what = ["--group", "dev"] if group == "dev" else ["--no-dev"]
-    if not uses_mirror(settings):
+    if not uses_mirror(options):
         run(uv, "sync", "--frozen", "--inexact", "--quiet", *what, environment=environment)
         return
     # uv.lock names addresses of PyPI; a mirror has the same files elsewhere: take only versions and hashes from it.

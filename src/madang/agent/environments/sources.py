@@ -1,4 +1,7 @@
-"""Where packages come from: pip's configuration, told to uv, because closed networks often have only that."""
+"""Where packages come from: pip's configuration, told to uv, because closed networks often have only that.
+
+Standard library only: `make` runs this file to install Madang's own dependencies, when nothing else is there yet.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from madang.agent.environments.manifest import Recipe
+if TYPE_CHECKING:
+    from madang.agent.environments.manifest import Recipe
 
 _MEANING: Final[Mapping[str, str]] = {
     "index-url": "UV_DEFAULT_INDEX",
