@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import subprocess
 import time
@@ -96,4 +97,4 @@ def median_seconds(command: Sequence[str], runs: int = 15) -> float:
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least this share of all values does not exceed."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tarfile
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from rich.console import Console
@@ -48,15 +46,6 @@ JOBS = (
 )
 
 
-def packed(directory: Path) -> bytes:
-    """A tar archive of a directory's files."""
-    buffer = BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in sorted(directory.glob("*.py")):
-            archive.add(path, path.name)
-    return buffer.getvalue()
-
-
 class Demo:
     """Runs all jobs on one platform and tells what happens."""
 
@@ -91,9 +80,9 @@ class Demo:
     def _start(self, job: Job, node: NodeReport) -> Session:
         share = min(1.0, node.slots["cpu"] / NEEDED_CPU)  # on one core all four still run at the same time
         slots = Slots({"cpu": int(job.cpu * share), "mem": Slots.parse({"mem": job.mem})["mem"]})
-        upload = self._client.uploads.create([packed(EXAMPLE)])
+        upload = self._client.uploads.create(EXAMPLE)
         session = self._client.sessions.create(
-            command=list(job.command), environment="python", name=job.name, slots=dict(slots), upload=upload.id
+            command=list(job.command), environment="python", name=job.name, slots=dict(slots), upload=upload
         )
         self._line(job, f"$ {' '.join(job.command)}   ({slots.human()})", "bold")
         return session
@@ -113,7 +102,7 @@ class Demo:
     def _accuracy(self, session: Session) -> float | None:
         if session.state is not SessionState.SUCCEEDED or session.command[1] == "hog.py":
             return None
-        metrics = json.loads(b"".join(self._client.files.read(session.id, "out/metrics.json")))
+        metrics = json.loads(self._client.files.read(session.id, "out/metrics.json"))
         return float(metrics["accuracy"])
 
     def _table(self, ended: dict[Job, Session], accuracies: dict[Job, float | None]) -> Table:
