@@ -1,0 +1,37 @@
+"""Making all use cases out of what they stand on; the composition root and tests share it."""
+
+from __future__ import annotations
+
+from madang.config import Settings
+from madang.db.engine import Database
+from madang.db.hub import Hub
+from madang.db.schema import newest
+from madang.domain.ids import Clock
+from madang.fabric.base import Fabric
+from madang.services import Services
+from madang.services.catalog import NodeCatalog
+from madang.services.environments import EnvironmentService
+from madang.services.health import HealthService
+from madang.services.metrics import Metrics
+from madang.services.nodes import NodeService
+from madang.services.pulse import Pulse
+from madang.services.sessions import SessionService
+from madang.services.streams import StreamService
+from madang.services.tokens import TokenService
+from madang.services.uploads import UploadService
+
+
+def assemble(
+    settings: Settings, *, database: Database, hub: Hub, fabric: Fabric, clock: Clock, pulse: Pulse
+) -> Services:
+    """All use cases over one database and one fabric."""
+    return Services(
+        sessions=SessionService(database, fabric, clock, NodeCatalog(database, hub)),
+        nodes=NodeService(database),
+        environments=EnvironmentService(fabric),
+        uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes),
+        tokens=TokenService(database, hub, clock),
+        streams=StreamService(database, fabric, hub),
+        health=HealthService(database, fabric, pulse, newest()),
+        metrics=Metrics(database, clock),
+    )
