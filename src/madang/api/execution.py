@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -65,7 +66,7 @@ class Execution:
         except MadangError as error:
             await self._finish(ExecFailure(problem=problem_of(error)))
         except Exception:
-            log.exception("exec failed")
+            log.error("exec failed", exception=traceback.format_exc())  # plain: no local variables
             detail = "Something went wrong inside Madang; its log has the details."
             await self._finish(ExecFailure(problem=_internal(detail)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import traceback
 from typing import Final
 
 import structlog
@@ -77,8 +78,14 @@ class Guard:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            # No headers and no query: they may hold what nobody should read in a log.
-            log.exception("request failed", request_id=request_id, path=scope["path"], method=scope.get("method"))
+            # No headers, no query, and a plain traceback without local variables: those hold tokens.
+            log.error(
+                "request failed",
+                request_id=request_id,
+                path=scope["path"],
+                method=scope.get("method"),
+                exception=traceback.format_exc(),
+            )
             if started:
                 raise  # too late for an answer; breaking off tells the client that it is not complete
             detail = f"Something went wrong inside Madang. Its log has the details under request {request_id}."

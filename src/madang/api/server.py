@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -22,6 +23,7 @@ class ApiServer:
     """One listening address. `open` binds it, `start` serves, `stop` ends; signals are left to the program."""
 
     def __init__(self, app: FastAPI, listener: socket.socket, host: str) -> None:
+        logging.getLogger("uvicorn.access").disabled = True  # it writes queries, and costs time
         self._app = app
         self._listener = listener
         self._host = host

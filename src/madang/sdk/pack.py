@@ -1,4 +1,4 @@
-"""Packs a directory into a tar.gz stream: without what Git ignores, within a limit, the same bytes for the same files."""
+"""Packs a directory into a tar.gz stream: without what Git ignores, limited, the same bytes for the same files."""
 
 from __future__ import annotations
 
