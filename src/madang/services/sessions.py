@@ -56,7 +56,7 @@ class SessionService(SessionContents):
             name=request.name or f"{request.kind.value}-{session_id[-8:]}",
             kind=request.kind,
             state=SessionState.PENDING,
-            reason="waits for the scheduler",
+            reason="waits for its turn",
             environment=request.environment,
             command=admitted.command,
             variables=request.variables,

@@ -58,6 +58,12 @@ async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[Con
     }
 
 
+async def session_of(connection: AsyncConnection, container_id: str) -> str | None:
+    """The id of the session that a container belongs to."""
+    found: str | None = await connection.scalar(select(_c.session_id).where(_c.id == container_id))
+    return found
+
+
 async def mark_running(transaction: Transaction, row: ContainerRow, at: datetime) -> None:
     """The main process runs."""
     values = {"state": ContainerState.RUNNING.value, "started_at": at}

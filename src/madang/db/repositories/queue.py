@@ -62,10 +62,9 @@ class Chosen:
     node: str
 
 
-async def lead(transaction: Transaction) -> bool:
-    """Become the one who schedules, until the end of the transaction; False when another manager does just now."""
-    led = await transaction.connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LEADER})
-    return bool(led)
+async def lead(transaction: Transaction) -> None:
+    """Become the one who schedules, until the end of the transaction; waits for another manager's pass to end."""
+    await transaction.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LEADER})
 
 
 async def pending(connection: AsyncConnection, limit: int) -> list[PendingRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -179,16 +180,32 @@ async def lock(transaction: Transaction, session_id: str) -> SessionRow | None:
     return await by_id(transaction.connection, session_id)
 
 
-async def move(transaction: Transaction, row: SessionRow, then: SessionState, at: datetime, reason: str = "") -> None:
-    """Take a session, which has to be locked, one step further, and write the event. Raises InvalidTransition."""
+async def move(
+    transaction: Transaction,
+    row: SessionRow,
+    then: SessionState,
+    at: datetime,
+    reason: str = "",
+    *,
+    happened_at: datetime | None = None,
+) -> SessionRow:
+    """Take a session, which has to be locked, one step further, and write the event.
+
+    `happened_at` is when it really began to run or ended, if that is not now. Returns the row as it is afterwards;
+    raises InvalidTransition.
+    """
     check_transition(row.state, then)
     values: dict[str, object] = {"state": then.value, "reason": reason}
+    started_at, ended_at = row.started_at, row.ended_at
     if then is SessionState.RUNNING:
-        values |= {"started_at": at, "upload_id": None}
+        started_at = happened_at or at
     if then in ENDED:
-        values |= {"ended_at": at, "upload_id": None}
+        ended_at = happened_at or at
+    if then is SessionState.RUNNING or then in ENDED:
+        values |= {"started_at": started_at, "ended_at": ended_at, "upload_id": None}
     await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(**values))
     _tell(transaction, row, then, at, reason)
+    return replace(row, state=then, reason=reason, started_at=started_at, ended_at=ended_at)
 
 
 async def request_stop(transaction: Transaction, row: SessionRow, at: datetime, grace_seconds: float) -> None:

@@ -1,0 +1,141 @@
+"""The reap loop: stops what shall end, and removes what is no longer kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from madang.config import Settings
+from madang.db.engine import Database, Transaction
+from madang.db.repositories import containers, events, people, sessions, uploads
+from madang.db.rows import ContainerRow, SessionRow
+from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
+from madang.domain.ids import Clock
+from madang.domain.session import ExitReason, SessionState
+from madang.fabric.base import Fabric
+from madang.loops.outcomes import gone, settle
+
+_log = structlog.get_logger(__name__)
+
+_ASK_AGAIN_SECONDS: Final = 5.0
+_HOUSEKEEPING_SECONDS: Final = 600.0
+_UPLOAD_KEPT: Final = timedelta(hours=1)
+_KEY_KEPT: Final = timedelta(hours=24)
+_EVENTS_KEPT: Final = timedelta(days=30)
+
+
+class ReapLoop:
+    """The end of a session is written when the agent reports it; here it is only asked for."""
+
+    name = "reap"
+    topics: Sequence[str] = ("session.terminating", "session.deleted")
+    every_seconds = 5.0
+
+    def __init__(self, settings: Settings, *, database: Database, fabric: Fabric, clock: Clock) -> None:
+        self._settings = settings
+        self._database = database
+        self._fabric = fabric
+        self._clock = clock
+        self._asked: dict[str, tuple[tuple[int, float], float]] = {}
+        self._tidied = float("-inf")
+
+    async def step(self) -> None:
+        """Ask for every stop that is due, then remove."""
+        names = await self._fabric.nodes()
+        await self._stop_all(names)
+        await self._remove_all(names)
+        if time.monotonic() - self._tidied >= _HOUSEKEEPING_SECONDS:
+            await self._tidy()
+            self._tidied = time.monotonic()
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+    async def _stop_all(self, names: Sequence[str]) -> None:
+        terminating = [SessionState.TERMINATING]
+        rows = await self._database.read(lambda connection: sessions.in_states(connection, terminating))
+        here = [row for row in rows if row.main is not None and row.main.node in names]
+        now = time.monotonic()
+        self._asked = {row.id: self._asked[row.id] for row in here if row.id in self._asked}
+        due = []
+        for row in here:
+            asked, at = self._asked.get(row.id, ((0, 0.0), float("-inf")))
+            assert row.main is not None  # noqa: S101 - filtered above
+            want = (row.main.epoch, row.stop_grace_seconds)
+            if asked != want or now - at >= _ASK_AGAIN_SECONDS:
+                self._asked[row.id] = (want, now)
+                due.append(row)
+        await asyncio.gather(*(self._stop(row) for row in due))
+
+    async def _stop(self, row: SessionRow) -> None:
+        main = row.main
+        assert main is not None  # noqa: S101 - the caller filtered
+        try:
+            agent = self._fabric.agent(main.node)
+            try:
+                await agent.stop(main.id, main.epoch, row.stop_grace_seconds)
+                return
+            except StaleEpoch:
+                pass
+            except NotFound:
+                # Either it was never made, and then a launch under way must not make it any more, or it is gone.
+                await agent.remove(main.id, main.epoch)
+            lost = row.started_at is not None or main.started_at is not None
+            status = gone(main.id, main.epoch, ExitReason.LOST if lost else ExitReason.STOPPED, "")
+
+            async def write(transaction: Transaction) -> None:
+                await settle(transaction, main.node, status, self._clock.now())
+
+            await self._database.transaction(write, "reap.settle")
+        except Unavailable as error:
+            _log.warning("stop_not_sent", session=row.id, node=main.node, error=error.message)
+            self._asked.pop(row.id, None)
+
+    async def _remove_all(self, names: Sequence[str]) -> None:
+        before = self._clock.now() - timedelta(days=self._settings.keep_ended_days)
+        rows = await self._database.read(lambda connection: containers.removable(connection, before, names))
+        for row in rows:
+            try:
+                await self._fabric.agent(row.node).remove(row.id, row.epoch)
+            except StaleEpoch:
+                pass  # the node has a newer launch of it, and nothing of this one
+            except MadangError as error:
+                _log.warning("not_removed", container=row.id, node=row.node, error=error.message)
+                continue
+            await self._write_removed(row)
+        await self._database.transaction(sessions.purge_deleted, "reap.purge")
+
+    async def _write_removed(self, row: ContainerRow) -> None:
+        async def write(transaction: Transaction) -> None:
+            await containers.mark_removed(transaction, row)
+
+        await self._database.transaction(write, "reap.removed")
+
+    async def _tidy(self) -> None:
+        """Forget uploads nobody used, old idempotency keys and old events."""
+        now = self._clock.now()
+
+        async def forget(transaction: Transaction) -> None:
+            await uploads.forget(transaction, now - _UPLOAD_KEPT)
+            await people.forget_keys(transaction, now - _KEY_KEPT)
+            await events.forget(transaction, now - _EVENTS_KEPT)
+
+        await self._database.transaction(forget, "reap.tidy")
+        kept = await self._database.read(uploads.ids)
+        youngest = (now - _UPLOAD_KEPT).timestamp()
+        await asyncio.to_thread(_sweep, self._settings.data_dir / "uploads", kept, youngest)
+
+
+def _sweep(directory: Path, kept: set[str], youngest: float) -> None:
+    """Delete files that no upload owns: of forgotten ones, and of those that a crash cut short."""
+    if not directory.is_dir():
+        return
+    for file in directory.iterdir():
+        if file.name not in kept and file.stat().st_mtime < youngest:
+            file.unlink(missing_ok=True)
