@@ -33,7 +33,7 @@ def create(http: httpx.Client, **fields: Any) -> httpx.Response:
 )
 @pytest.mark.parametrize("path", ["/api/v1/me", GONE, f"{GONE}/logs", "/metrics"])
 def test_no_valid_token_gives_nothing(platform: FakePlatform, header: str | None, path: str) -> None:
-    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
     response = httpx.get(platform.url + path, headers=headers, trust_env=False)
     problem(response, 401, "unauthorized")
     assert response.headers["www-authenticate"] == "Bearer"
