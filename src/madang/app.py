@@ -1,0 +1,219 @@
+"""The composition root: the one place that knows every component and wires them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from madang.agent.agent import LocalAgent
+from madang.agent.settings import AgentSettings
+from madang.api.app import create_app
+from madang.api.shutdown import begin_shutdown
+from madang.config import Settings
+from madang.db.embedded import EmbeddedPostgres
+from madang.db.engine import Database, connector
+from madang.db.hub import Connector, Hub
+from madang.db.schema import migrate
+from madang.domain.errors import StartupError, Unauthorized
+from madang.domain.ids import Clock, SystemClock
+from madang.domain.slots import Slots
+from madang.fabric.base import Fabric
+from madang.fabric.local import LocalFabric
+from madang.listener import Listener, bind, url_of
+from madang.logs import configure_logs
+from madang.loops.base import Loop, Runner
+from madang.loops.launch import LaunchLoop
+from madang.loops.reap import ReapLoop
+from madang.loops.schedule import ScheduleLoop
+from madang.loops.watch import WatchLoop
+from madang.sdk.connection import FILE_NAME, Connection
+from madang.services import Services
+from madang.services.assembly import assemble
+from madang.services.pulse import Pulse
+
+Report = Callable[[str, str], None]
+
+_ADMIN: Final = "admin"
+
+
+class Platform:
+    """Everything that `madang up` runs, in one process and one PostgreSQL."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._stop_asked = asyncio.Event()
+        self._cleanup = AsyncExitStack()
+        self._listener: Listener | None = None
+        self.url = ""
+        self.token_path: Path = settings.data_dir / FILE_NAME
+        self.first_start = False
+
+    async def start(self, report: Report) -> None:
+        """Start component after component; `report(component, detail)` is called when each is ready.
+
+        Raises StartupError saying what to do. `stop` has to be called in any case.
+        """
+        self._prepare()
+        bound = bind(self._settings.host, self._settings.port)
+        self._cleanup.callback(bound.close)
+        connect = await self._start_database(report)
+        report("migrations", f"revision {await migrate(connect)}")
+        hub = Hub(connect)
+        database = Database(connect, hub)
+        self._cleanup.push_async_callback(database.close)
+        await hub.start()
+        self._cleanup.push_async_callback(hub.stop)
+        fabric = await self._start_agent(report)
+        pulse = Pulse()
+        services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
+        self._cleanup.push_async_callback(services.environments.close)
+        await self._start_loops(services, database, hub, fabric, pulse)
+        report("loops", "schedule, launch, watch, reap")
+        self.url = url_of(bound)
+        await self._write_connection(services)
+        app = create_app(services, host=self._settings.host)
+        self._listener = Listener(app, bound)
+        self._cleanup.push_async_callback(self._listener.close)
+        self._cleanup.callback(begin_shutdown, app)
+        await self._listener.open()
+        report("api", self.url)
+
+    async def serve(self) -> None:
+        """Returns when a stop is asked for; raises when the API breaks down."""
+        if self._listener is None:
+            raise StartupError("The platform has not been started.")
+        stop = asyncio.create_task(self._stop_asked.wait())
+        broken = asyncio.create_task(self._listener.ended())
+        try:
+            await asyncio.wait({stop, broken}, return_when=asyncio.FIRST_COMPLETED)
+            if broken.done() and not self._stop_asked.is_set():
+                await broken
+        finally:
+            stop.cancel()
+            broken.cancel()
+
+    def request_stop(self) -> None:
+        """Make `serve` return; safe to call from a signal handler of the event loop."""
+        self._stop_asked.set()
+
+    async def stop(self) -> None:
+        """Stop in the reverse order of the start, as far as it came. Containers keep running."""
+        await self._cleanup.aclose()
+
+    def _prepare(self) -> None:
+        """The data directory, the log, and the lock that keeps a second instance away."""
+        data = self._settings.data_dir
+        root = os.geteuid() == 0
+        try:
+            data.mkdir(mode=0o711 if root else 0o700, parents=True, exist_ok=True)
+            if root and data.stat().st_uid == 0:
+                data.chmod(0o711)  # other users' processes pass through; what lies inside has its own modes
+            for name in ("run", "log"):
+                (data / name).mkdir(mode=0o711 if root else 0o700, exist_ok=True)
+            self._lock(data / "run" / "up.lock")
+            configure_logs(data / "log")
+        except OSError as error:
+            raise StartupError(
+                f"The data directory {data} cannot be used: {error.strerror}. Set MADANG_DATA_DIR to another one."
+            ) from error
+
+    def _lock(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise StartupError(
+                f"Madang already runs on {self._settings.data_dir} (process {holder}). Use that one, stop it first, or "
+                "choose another directory with --data-dir."
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        # The lock is the kernel's and ends with the process; the file itself means nothing and stays.
+        self._cleanup.callback(os.close, descriptor)
+
+    async def _start_database(self, report: Report) -> Connector:
+        if self._settings.database_url is not None:
+            report("database", "yours, from MADANG_DATABASE_URL")
+            return connector(self._settings.database_url)
+        server = EmbeddedPostgres(self._settings.data_dir)
+        self._cleanup.push_async_callback(server.stop)
+        await server.start()
+        how = "made" if server.first_start else "adopted" if server.adopted else "started"
+        report("database", f"embedded PostgreSQL, {how}")
+        return connector(server.url())
+
+    async def _start_agent(self, report: Report) -> Fabric:
+        settings = self._settings
+        agent = await LocalAgent.open(
+            AgentSettings(
+                data_dir=settings.data_dir,
+                node_name=settings.node_name,
+                runtime=settings.runtime,
+                mem_reserve_bytes=settings.mem_reserve_bytes,
+                work_limit_bytes=settings.upload_limit_bytes,
+            )
+        )
+        self._cleanup.push_async_callback(agent.close)
+        fabric = LocalFabric(settings.node_name, agent)
+        await fabric.start()
+        self._cleanup.push_async_callback(fabric.stop)
+        found = await agent.report()
+        report("agent", f"{found.runtime}, limits {found.limits}, {Slots(found.slots).human()}")
+        return fabric
+
+    async def _start_loops(
+        self, services: Services, database: Database, hub: Hub, fabric: Fabric, pulse: Pulse
+    ) -> None:
+        settings, clock, metrics = self._settings, self._clock, services.metrics
+        watch = WatchLoop(database=database, fabric=fabric, hub=hub, clock=clock)
+        self._cleanup.push_async_callback(watch.close)
+        await watch.step()  # the node is known, and what happened meanwhile is written, before anybody asks
+        loops: list[Loop] = [
+            watch,
+            ScheduleLoop(database, clock, metrics),
+            LaunchLoop(settings, database=database, fabric=fabric, hub=hub, clock=clock, metrics=metrics),
+            ReapLoop(settings, database=database, fabric=fabric, clock=clock),
+        ]
+        tasks = [asyncio.create_task(Runner(one, hub, pulse).run(), name=one.name) for one in loops]
+
+        async def end() -> None:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+
+        self._cleanup.push_async_callback(end)
+
+    async def _write_connection(self, services: Services) -> None:
+        """Keep the first admin token, made once, in a file that only its owner can read."""
+        path = self.token_path
+        token = None
+        with suppress(OSError, ValidationError):
+            token = Connection.model_validate_json(path.read_bytes()).token
+        if token is not None:
+            try:
+                await services.tokens.authenticate(token)
+            except Unauthorized:
+                token = None  # of another database, or revoked
+        if token is None:
+            token = await services.tokens.issue(_ADMIN, "admin", "first token")
+            self.first_start = True
+        partial = path.with_name(f".{path.name}.part")
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Connection(url=self.url, token=token).model_dump_json().encode())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
