@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from madang.agent.agent import LocalAgent
 from madang.agent.settings import AgentSettings
 from madang.api.app import create_app
-from madang.api.shutdown import begin_shutdown
+from madang.api.server import ApiServer, bind
 from madang.config import Settings
 from madang.db.embedded import EmbeddedPostgres
 from madang.db.engine import Database, connector
@@ -26,7 +26,6 @@ from madang.domain.ids import Clock, SystemClock
 from madang.domain.slots import Slots
 from madang.fabric.base import Fabric
 from madang.fabric.local import LocalFabric
-from madang.listener import Listener, bind, url_of
 from madang.logs import configure_logs
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
@@ -51,7 +50,7 @@ class Platform:
         self._clock = clock or SystemClock()
         self._stop_asked = asyncio.Event()
         self._cleanup = AsyncExitStack()
-        self._listener: Listener | None = None
+        self._api: ApiServer | None = None
         self.url = ""
         self.token_path: Path = settings.data_dir / FILE_NAME
         self.first_start = False
@@ -77,28 +76,16 @@ class Platform:
         self._cleanup.push_async_callback(services.environments.close)
         await self._start_loops(services, database, hub, fabric, pulse)
         report("loops", "schedule, launch, watch, reap")
-        self.url = url_of(bound)
+        self._api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
+        self.url = self._api.url
         await self._write_connection(services)
-        app = create_app(services, host=self._settings.host)
-        self._listener = Listener(app, bound)
-        self._cleanup.push_async_callback(self._listener.close)
-        self._cleanup.callback(begin_shutdown, app)
-        await self._listener.open()
+        self._cleanup.push_async_callback(self._api.stop)
+        await self._api.start()
         report("api", self.url)
 
     async def serve(self) -> None:
-        """Returns when a stop is asked for; raises when the API breaks down."""
-        if self._listener is None:
-            raise StartupError("The platform has not been started.")
-        stop = asyncio.create_task(self._stop_asked.wait())
-        broken = asyncio.create_task(self._listener.ended())
-        try:
-            await asyncio.wait({stop, broken}, return_when=asyncio.FIRST_COMPLETED)
-            if broken.done() and not self._stop_asked.is_set():
-                await broken
-        finally:
-            stop.cancel()
-            broken.cancel()
+        """Returns when a stop is asked for."""
+        await self._stop_asked.wait()
 
     def request_stop(self) -> None:
         """Make `serve` return; safe to call from a signal handler of the event loop."""

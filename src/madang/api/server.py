@@ -19,6 +19,17 @@ from madang.domain.errors import StartupError
 _GRACE: Final = 5  # seconds for running requests to end at a stop
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; apart from the server, so that a taken port is noticed before anything else is started."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(_advice(error, host, port)) from None
+    listener.setblocking(False)
+    return listener
+
+
 class ApiServer:
     """One listening address. `open` binds it, `start` serves, `stop` ends; signals are left to the program."""
 
@@ -48,13 +59,7 @@ class ApiServer:
     @classmethod
     def open(cls, app: FastAPI, host: str, port: int) -> ApiServer:
         """Bind `host`:`port` (0: any free one). Raises StartupError when that is not possible."""
-        try:
-            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-            listener = socket.create_server((host, port), family=family, backlog=2048)
-        except OSError as error:
-            raise StartupError(_advice(error, host, port)) from None
-        listener.setblocking(False)
-        return cls(app, listener, host)
+        return cls(app, bind(host, port), host)
 
     @property
     def url(self) -> str:
