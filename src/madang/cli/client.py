@@ -1,0 +1,51 @@
+"""The way from a command to the server: one event loop and one client a command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from madang.cli.i18n import t
+from madang.cli.output import Progress, bar
+
+if TYPE_CHECKING:
+    from madang.schemas.agent import EnvironmentStatus
+    from madang.sdk import AsyncClient
+
+T = TypeVar("T")
+_POLL_SECONDS = 0.2
+
+
+def with_client(work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """Run `work` with a client of the server that the environment names, else of this machine's."""
+    from madang.sdk import AsyncClient
+
+    async def main() -> T:
+        async with AsyncClient() as client:
+            return await work(client)
+
+    return asyncio.run(main())
+
+
+async def build_environment(client: AsyncClient, name: str) -> EnvironmentStatus:
+    """Have an environment built and show how far it is. Raises Unavailable when the build failed."""
+    from madang.domain.errors import Unavailable
+    from madang.schemas.agent import EnvironmentState
+
+    status = await client.environments.get(name)
+    if status.state is EnvironmentState.READY:
+        return status
+    status = await client.environments.build(name)
+    with bar(t("environment.building", name=name)) as progress:
+        while status.state in (EnvironmentState.MISSING, EnvironmentState.BUILDING):
+            _show(status, progress)
+            await asyncio.sleep(_POLL_SECONDS)
+            status = await client.environments.get(name)
+    if status.state is EnvironmentState.FAILED:
+        raise Unavailable(status.message)
+    return status
+
+
+def _show(status: EnvironmentStatus, progress: Progress) -> None:
+    progress(status.progress or 0.0, status.message)

@@ -1,0 +1,60 @@
+"""What the shell offers after TAB: names of sessions and environments. A server that is away offers nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from madang.sdk import AsyncClient
+
+_LIMIT = 50
+
+
+def session_names(incomplete: str) -> list[str]:
+    """Names of the newest sessions."""
+    return _matching(_sessions, incomplete)
+
+
+def environment_names(incomplete: str) -> list[str]:
+    """Names of all environments."""
+    return _matching(_environments, incomplete)
+
+
+def node_names(incomplete: str) -> list[str]:
+    """Names of all nodes."""
+    return _matching(_nodes, incomplete)
+
+
+def _matching(names: Callable[[AsyncClient], Awaitable[list[str]]], incomplete: str) -> list[str]:
+    import asyncio
+
+    from madang.domain.errors import MadangError
+    from madang.sdk import AsyncClient
+
+    async def ask() -> list[str]:
+        async with AsyncClient(timeout=2, patience=0) as client:
+            return await names(client)
+
+    found: list[str] = []
+    with contextlib.suppress(MadangError, TimeoutError):
+        found = asyncio.run(asyncio.wait_for(ask(), 3))
+    return [name for name in dict.fromkeys(found) if name.startswith(incomplete)]
+
+
+async def _sessions(client: AsyncClient) -> list[str]:
+    names: list[str] = []
+    async for session in client.sessions.list(page_size=_LIMIT):
+        names.append(session.name)
+        if len(names) == _LIMIT:
+            break
+    return names
+
+
+async def _environments(client: AsyncClient) -> list[str]:
+    return [environment.name for environment in await client.environments.list()]
+
+
+async def _nodes(client: AsyncClient) -> list[str]:
+    return [node.name for node in await client.nodes.list()]

@@ -1,0 +1,90 @@
+"""The entry of `madang`: its commands, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from madang import __version__
+from madang.cli import doctor, environment, node, run, session, status, up
+from madang.cli.i18n import t
+from madang.cli.output import fail
+from madang.domain.errors import InvalidInput, MadangError, TooLarge
+
+app = typer.Typer(
+    name="madang",
+    help=t("main.help"),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts 100 ms sooner
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+up.register(app)
+run.register(app)
+status.register(app)
+doctor.register(app)
+app.add_typer(session.app, name="session")
+app.add_typer(node.app, name="node")
+app.add_typer(environment.app, name="environment")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"madang {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=t("main.version"))
+    ] = False,
+) -> None:
+    """Options of `madang` itself."""
+
+
+def main() -> None:
+    """Run the command line; every expected error becomes one line and an exit code: 2 for bad input, else 1."""
+    try:
+        app()
+    except MadangError as error:
+        fail(_message(error))
+        sys.exit(2 if isinstance(error, InvalidInput | TooLarge) else 1)
+    except ValueError as error:
+        fail(_invalid(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone, as in `madang session ls | head -1`
+        sys.exit(141)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(1)
+
+
+def _message(error: MadangError) -> str:
+    if error.code != "no_server":
+        return error.message
+    from madang.sdk.connection import find_connection
+
+    try:
+        return t("error.no_answer", url=find_connection().url)
+    except MadangError:
+        return error.message  # no server is even known, or its address is malformed
+
+
+def _invalid(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        raise error
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
+
+
+if __name__ == "__main__":
+    main()

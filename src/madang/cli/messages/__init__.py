@@ -1,0 +1,1 @@
+"""Catalogues of the command line's messages, one module a language."""
