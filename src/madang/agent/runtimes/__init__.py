@@ -1,0 +1,1 @@
+"""How a container is walled in and run: one module a runtime, all behind `base.Runtime`."""
