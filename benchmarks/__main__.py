@@ -33,7 +33,7 @@ def run(wanted: set[str], console: Console) -> list[Result]:
     with PrivatePlatform(lambda line: console.print(f"  {line}", style="dim", markup=False)) as platform:
         bench = Bench(platform, console.print)
         with bench.client() as client:
-            wait_for_environment(client, "python", console.print)
+            wait_for_environment(client, "python", console)
         for group in GROUPS:
             names = [name for name in group.NAMES if name in wanted]
             if names:

@@ -55,7 +55,7 @@ class Demo:
 
     def run(self) -> bool:
         """True when every training succeeded and the limit was kept, as far as this machine can enforce it."""
-        wait_for_environment(self._client, "python", self._console.print)
+        wait_for_environment(self._client, "python", self._console)
         node = self._client.nodes.list()[0].report
         self._console.print(
             f"\n[bold]Four jobs at once[/] on {node.system}, runtime {node.runtime}, limits {node.limits}"
@@ -139,9 +139,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--screenshot", type=Path, help="write what the terminal showed as an SVG picture")
     options = parser.parse_args()
-    console = Console(record=options.screenshot is not None, width=110 if options.screenshot else None, highlight=False)
+    console = Console(record=options.screenshot is not None, highlight=False)
+    if options.screenshot or not console.is_terminal:
+        console.width = 110
     began = time.monotonic()
-    platform = PrivatePlatform(lambda line: console.print(line, markup=False, style="dim"))
+    platform = PrivatePlatform(lambda line: console.print(line, markup=False, style="dim", soft_wrap=True))
     try:
         with platform:
             with Client(url=platform.url, token=platform.token) as client:

@@ -17,11 +17,14 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from madang.schemas.agent import EnvironmentState
 from madang.sdk import Client
 
 ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = "MADANG_RUNTIME"
 START_SECONDS = 300  # the first start builds an environment
 STOP_SECONDS = 60
 
@@ -68,7 +71,10 @@ class PrivatePlatform:
         self._link_store()
         connection = self.data_dir / "connection.json"
         connection.unlink(missing_ok=True)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MADANG_")}
+        # What a user has set for their own Madang must not reach this one, their database least of all.
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("MADANG_") or name == RUNTIME
+        }
         environment |= {"MADANG_DATA_DIR": str(self.data_dir), "MADANG_PORT": "0", "PYTHONUNBUFFERED": "1"}
         environment.setdefault("UV_CACHE_DIR", str(ROOT / "build" / "cache" / "uv"))
         began = time.perf_counter()
@@ -176,15 +182,18 @@ def open_to_all(directory: Path) -> bool:
     return os.geteuid() != 0 or all(above.stat().st_mode & stat.S_IXOTH for above in (directory, *directory.parents))
 
 
-def wait_for_environment(client: Client, name: str, say: Callable[[str], None]) -> None:
-    """Have an environment built if it is not, and wait for it, telling each new step; raises PlatformFailed."""
-    told = ""
-    if client.environments.get(name).state is not EnvironmentState.READY:
-        client.environments.build(name)
-    while (status := client.environments.get(name)).state is not EnvironmentState.READY:
-        if status.state is EnvironmentState.FAILED:
-            raise PlatformFailed(f"The environment {name} could not be built: {status.message}")
-        if status.message and status.message != told:
-            told = status.message
-            say(f"environment {name}: {told}")
-        time.sleep(0.2)
+def wait_for_environment(client: Client, name: str, console: Console) -> None:
+    """Have an environment built if it is not, and wait for it with a progress bar. Raises PlatformFailed."""
+    status = client.environments.get(name)
+    if status.state is EnvironmentState.READY:
+        return
+    client.environments.build(name)
+    columns = (TextColumn("  environment {task.fields[name]}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1.0, name=name)
+        while (status := client.environments.get(name)).state is not EnvironmentState.READY:
+            if status.state is EnvironmentState.FAILED:
+                raise PlatformFailed(f"The environment {name} could not be built: {status.message}")
+            progress.update(task, completed=status.progress or 0.0)
+            time.sleep(0.2)
+        progress.update(task, completed=1.0)
