@@ -50,7 +50,6 @@ class Platform:
         self._clock = clock or SystemClock()
         self._stop_asked = asyncio.Event()
         self._cleanup = AsyncExitStack()
-        self._api: ApiServer | None = None
         self.url = ""
         self.token_path: Path = settings.data_dir / FILE_NAME
         self.first_start = False
@@ -76,11 +75,11 @@ class Platform:
         self._cleanup.push_async_callback(services.environments.close)
         await self._start_loops(services, database, hub, fabric, pulse)
         report("loops", "schedule, launch, watch, reap")
-        self._api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
-        self.url = self._api.url
+        api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
+        self.url = api.url
         await self._write_connection(services)
-        self._cleanup.push_async_callback(self._api.stop)
-        await self._api.start()
+        self._cleanup.push_async_callback(api.stop)
+        await api.start()
         report("api", self.url)
 
     async def serve(self) -> None:
