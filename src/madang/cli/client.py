@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from madang.cli.i18n import t
 from madang.cli.output import Progress, bar
@@ -19,6 +22,7 @@ _POLL_SECONDS = 0.2
 
 def with_client(work: Callable[[AsyncClient], Awaitable[T]]) -> T:
     """Run `work` with a client of the server that the environment names, else of this machine's."""
+    _start_faster()
     from madang.sdk import AsyncClient
 
     async def main() -> T:
@@ -26,6 +30,13 @@ def with_client(work: Callable[[AsyncClient], Awaitable[T]]) -> T:
             return await work(client)
 
     return asyncio.run(main())
+
+
+def _start_faster() -> None:
+    """Leave out what libraries load for uses that are not ours; together a quarter of a command's start."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if "httpx" not in sys.modules:
+        sys.modules.setdefault("httpx._main", cast(ModuleType, None))  # httpx's own command line, with its colours
 
 
 async def build_environment(client: AsyncClient, name: str) -> EnvironmentStatus:

@@ -133,6 +133,10 @@ def execute(
     if terminal and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput(t("session.exec_no_tty"))
     variables = dict(parse_variable(written) for written in variable or [])
+    if command[0] == "--":  # it comes after the session, where the parser no longer looks for it
+        command = command[1:]
+        if not command:
+            raise InvalidInput(t("session.exec_nothing"))
     raise typer.Exit(with_client(lambda client: _exec(client, ref, command, variables, interactive, terminal)))
 
 
@@ -149,6 +153,8 @@ async def _exec(
             end = await (attach_terminal(process) if terminal else attach_streams(process, stdin=interactive))
     except asyncio.CancelledError:
         return 130
+    if end.message and end.code is None:
+        output.warn(end.message)
     return end.to_domain().shell_code
 
 

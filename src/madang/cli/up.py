@@ -93,6 +93,7 @@ class _Up:
             loop.add_signal_handler(number, self._on_signal)
         print(t("up.starting", version=__version__), flush=True)
         try:
+            self._last = time.monotonic()
             self._starting = asyncio.create_task(self._platform.start(self._report))
             try:
                 await self._starting

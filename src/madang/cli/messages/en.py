@@ -139,6 +139,7 @@ MESSAGES: Final[dict[str, str]] = {
     "session.logs_follow": "Go on until the session ends.",
     "session.exec": "Run a further command in a running session; exits with its exit code.",
     "session.exec_command": "What to run.",
+    "session.exec_nothing": "name the command to run after '--'.",
     "session.exec_stdin": "Pass standard input on.",
     "session.exec_tty": "With a terminal: -it opens a shell.",
     "session.exec_no_tty": "-t needs a terminal here; leave it out when input or output is redirected.",

@@ -137,6 +137,7 @@ MESSAGES: Final[dict[str, str]] = {
     "session.logs_follow": "세션이 끝날 때까지 따라갑니다.",
     "session.exec": "실행 중인 세션에서 다른 명령을 실행하고, 그 종료 코드로 끝납니다.",
     "session.exec_command": "실행할 명령.",
+    "session.exec_nothing": "'--' 뒤에 실행할 명령을 쓰세요.",
     "session.exec_stdin": "표준 입력을 넘겨줍니다.",
     "session.exec_tty": "터미널을 붙입니다. -it로 셸을 엽니다.",
     "session.exec_no_tty": "-t는 이곳이 터미널일 때만 됩니다. 입출력을 돌렸으면 빼세요.",
