@@ -54,6 +54,9 @@ def main(group: str) -> None:
     sources = runpy.run_path(str(ROOT / "src/madang/agent/environments/sources.py"))
     options: Mapping[str, str] = sources["pip_options"](os.environ)
     environment: dict[str, str] = sources["uv_environment"](os.environ, CACHE / "uv", options)
+    scratch = ROOT / "build" / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    environment["TMPDIR"] = str(scratch)  # build tools leave files there
     environment["UV_PROJECT_ENVIRONMENT"] = environment["VIRTUAL_ENV"] = str(ROOT / ".venv")
     install_uv(environment)
     uv = str(ROOT / ".venv/bin/uv")
@@ -62,11 +65,10 @@ def main(group: str) -> None:
         run(uv, "sync", "--frozen", "--inexact", "--quiet", *what, environment=environment)
         return
     # uv.lock names addresses of PyPI; a mirror has the same files elsewhere: take only versions and hashes from it.
-    with tempfile.TemporaryDirectory() as scratch:
-        pins = f"{scratch}/requirements.txt"
-        run(uv, "export", "--frozen", "--quiet", "--no-emit-project", "-o", pins, *what, environment=environment)
-        run(uv, "pip", "install", "--quiet", "--require-hashes", "-r", pins, environment=environment)
-        run(uv, "pip", "install", "--quiet", "--no-deps", "-e", ".", environment=environment)
+    pins = str(scratch / "requirements.txt")
+    run(uv, "export", "--frozen", "--quiet", "--no-emit-project", "-o", pins, *what, environment=environment)
+    run(uv, "pip", "install", "--quiet", "--require-hashes", "-r", pins, environment=environment)
+    run(uv, "pip", "install", "--quiet", "--no-deps", "-e", ".", environment=environment)
 
 
 if __name__ == "__main__":
