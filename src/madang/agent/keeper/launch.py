@@ -10,11 +10,20 @@ from typing import Final
 
 from madang.agent.keeper.container import Container
 from madang.agent.keeper.linux import kill_quietly
-from madang.agent.keeper.plan import ContainerPlan, Process
+from madang.agent.keeper.plan import ContainerPlan, Network, Process
 from madang.agent.keeper.spawn import SpawnError, describe_failure, start_network, start_process, start_sandbox
 
 READY: Final = b"madang-sandbox-ready"
 """What PID 1 of a sandbox prints when the sandbox stands."""
+
+
+def _complaint(network: Network) -> str:
+    """The last that a network helper said."""
+    try:
+        with open(network["log"], errors="replace") as file:
+            return file.read().strip()[-500:] or f"{network['argv'][0]} ended"
+    except OSError:
+        return f"{network['argv'][0]} ended"
 
 
 class Launcher:
@@ -129,8 +138,7 @@ class Launcher:
             if container.phase != "starting" or network is None:
                 return
             if status != 0 or not network["daemonises"]:
-                tool = network["argv"][0]
-                self._failed(container, f"the network could not be connected: {tool} ended with status {status}")
+                self._failed(container, f"the network could not be connected: {_complaint(network)}")
                 return
             with contextlib.suppress(OSError, ValueError), open(network["pid_file"]) as file:
                 container.helper_pid = int(file.read())

@@ -34,12 +34,13 @@ class Sandbox(TypedDict):
 class Network(TypedDict):
     """A helper that connects the sandbox's network.
 
-    In `argv`, `{netns}` and `{userns}` become paths of the sandbox's network namespace and of the user namespace that
-    owns it, and `{ready}` a descriptor.
+    In `argv`, `{netns}`, `{userns}` and `{pid_file}` become paths of the sandbox's network namespace, of the user
+    namespace that owns it and of `pid_file`, and `{ready}` a descriptor.
     """
 
     argv: list[str]
     pid_file: str
+    log: str  # what it says
     daemonises: bool  # ready when it exits with 0, its daemon's id in `pid_file`; else when it writes to `{ready}`
 
 

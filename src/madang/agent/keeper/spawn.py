@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
 import json
 import os
 import resource
@@ -150,17 +149,20 @@ def start_network(network: Network, confinement: Confinement, sandbox_pid: int, 
         _reset_signals()
         os.setsid()
         net, owner = network_namespaces(sandbox_pid)
-        names = {"{netns}": f"/proc/self/fd/{net}", "{userns}": f"/proc/self/fd/{owner}", "{ready}": str(ready)}
-        argv = [
-            functools.reduce(lambda text, name: text.replace(name, names[name]), names, argument)
-            for argument in network["argv"]
-        ]
-        for descriptor in (net, owner):
+        pid_file = os.open(network["pid_file"], os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        if (identity := confinement["identity"]) is not None:
+            os.fchown(pid_file, identity["uid"], identity["gid"])
+        for descriptor in (net, owner, pid_file):
             os.set_inheritable(descriptor, True)
+        opened = {"{netns}": net, "{userns}": owner, "{pid_file}": pid_file}
+        argv = [argument.replace("{ready}", str(ready)) for argument in network["argv"]]
+        for name, descriptor in opened.items():
+            argv = [argument.replace(name, f"/proc/self/fd/{descriptor}") for argument in argv]
+        log = os.open(network["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         _become(confinement)
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in (0, 1, 2):
-            os.dup2(null, standard)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        for standard in (1, 2):
+            os.dup2(log, standard)
         if ready is not None:
             os.set_inheritable(ready, True)
         os.execve(argv[0], argv, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})

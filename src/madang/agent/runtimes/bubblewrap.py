@@ -72,7 +72,7 @@ class BubblewrapRuntime:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._program, self._libraries = find_bubblewrap()
-        self._network = OutboundNetwork()
+        self._network = OutboundNetwork(other_user=host.identity is not None)
         self._etc = host.agent_dir / "etc"
         self._filter = host.agent_dir / "seccomp.bpf"
         write_etc(self._etc)
@@ -129,7 +129,7 @@ class BubblewrapRuntime:
                 "argv": self._arguments(launch, outbound),
                 "libraries": str(self._libraries) if self._libraries else None,
             },
-            "network": self._network.plan(launch.directory / "network.pid") if outbound else None,
+            "network": self._network.plan(launch.directory) if outbound else None,
             "confinement": confinement,
             "process": {"argv": list(spec.command), "env": variables(launch, HOME, "/tmp"), "cwd": HOME},
             "log_bytes": spec.log_bytes,
