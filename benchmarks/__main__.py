@@ -44,7 +44,10 @@ def run(wanted: set[str], console: Console) -> list[Result]:
 
 def table(results: list[Result]) -> Table:
     """The results beside their budgets."""
-    shown = Table("figure", "measured", "budget", "baseline", "", "notes", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("figure", "measured", "budget", "baseline", ""):
+        shown.add_column(heading, no_wrap=True)
+    shown.add_column("notes")
     for result in results:
         budget = result.budget
         shown.add_row(
@@ -79,7 +82,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", help="names of figures, separated by commas")
     wanted = selected(parser.parse_args().only)
-    console = Console()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 150
     console.print(f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB")
     results = run(wanted, console)
     console.print(table(results))

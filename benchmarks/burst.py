@@ -36,7 +36,7 @@ async def _round(bench: Bench) -> tuple[float, float, list[str]]:
         async def ask(number: int) -> str | None:
             try:
                 session = await clients[number % CLIENTS].sessions.create(
-                    command=["true"], environment="python", slots={"cpu": "0.01", "mem": "8m"}
+                    command=["true"], environment="python", slots={"cpu": "0.01", "mem": "16m"}
                 )
             except (MadangError, OSError) as error:
                 errors.append(str(error))

@@ -20,7 +20,7 @@ COMMAND = ["sleep", "12345"]
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in bytes, shared pages counted in every process (rss) or divided among them (pss)."""
+    """Resident memory in bytes: shared pages count in every process (rss), or are divided among them (pss)."""
 
     rss: int
     pss: int
@@ -79,11 +79,18 @@ def _memory(bench: Bench) -> Memory:
     for process in bench.platform.processes():
         try:
             if not _is_users(process):
-                full = process.memory_full_info()
-                rss, pss, count = rss + full.rss, pss + full.pss, count + 1
+                resident = process.memory_info().rss
+                rss, pss, count = rss + resident, pss + _share(process, resident), count + 1
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return Memory(rss, pss, count)
+
+
+def _share(process: psutil.Process, resident: int) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except psutil.AccessDenied:
+        return resident  # who is not root may not look into a sandbox: its shared pages are counted in full
 
 
 def _cpu_seconds(bench: Bench) -> float:
