@@ -109,7 +109,8 @@ class ReapLoop:
                 _log.warning("not_removed", container=row.id, node=row.node, error=error.message)
                 continue
             await self._write_removed(row)
-        await self._database.transaction(sessions.purge_deleted, "reap.purge")
+        if await self._database.read(sessions.any_purgeable):
+            await self._database.transaction(sessions.purge_deleted, "reap.purge")
 
     async def _write_removed(self, row: ContainerRow) -> None:
         async def write(transaction: Transaction) -> None:

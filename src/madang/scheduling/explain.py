@@ -23,8 +23,8 @@ def explain(room: Room, request: int, place: int) -> str:
 
 
 def _rounded(place: int) -> int:
-    """One or two significant digits, so that the sentence stays the same for a while."""
-    step: int = 10 ** max(len(str(place)) - 2, 1)
+    """One significant digit, so that the sentence stays the same for a while."""
+    step: int = 10 ** (len(str(place)) - 1)
     return max(place // step * step, EXACT)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, and_, case, func, insert, select, text, update
+from sqlalchemy import Row, Select, and_, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -222,17 +222,23 @@ async def mark_deleted(transaction: Transaction, row: SessionRow, at: datetime) 
     transaction.emit("session.deleted", at, {"name": row.name}, session_id=row.id, owner_id=row.owner_id)
 
 
-async def purge_deleted(transaction: Transaction) -> None:
-    """Drop deleted sessions of which nothing is left on any node."""
-    await transaction.connection.execute(
-        text(
-            """
-            DELETE FROM sessions s WHERE s.deleted_at IS NOT NULL AND NOT EXISTS (
-                SELECT FROM containers c WHERE c.session_id = s.id AND c.state <> 'removed'
-            )
-            """
-        )
+_NOTHING_LEFT: Final = text(
+    """
+    sessions.deleted_at IS NOT NULL AND NOT EXISTS (
+        SELECT FROM containers c WHERE c.session_id = sessions.id AND c.state <> 'removed'
     )
+    """
+)
+
+
+async def any_purgeable(connection: AsyncConnection) -> bool:
+    """Whether there are deleted sessions of which nothing is left on any node."""
+    return (await connection.execute(select(_s.id).where(_NOTHING_LEFT).limit(1))).first() is not None
+
+
+async def purge_deleted(transaction: Transaction) -> None:
+    """Drop those."""
+    await transaction.connection.execute(delete(sessions).where(_NOTHING_LEFT))
 
 
 async def in_states(connection: AsyncConnection, states: Sequence[SessionState], limit: int = 1000) -> list[SessionRow]:
