@@ -111,6 +111,11 @@ class LocalAgent:
         if self._cleaning:
             await asyncio.wait(self._cleaning)
 
+    @property
+    def keeper_pid(self) -> int:
+        """Process id of the keeper."""
+        return self._keeper.pid
+
     async def report(self) -> NodeReport:
         networks, networks_reason = self._runtime.networks()
         return NodeReport(

@@ -53,6 +53,7 @@ class OutputWriter:
     def __init__(self, directory: str, limit: int) -> None:
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._segment_limit = max(limit // _SEGMENTS, 1 << 14)
+        self._record_limit = min(self._segment_limit // 4, _MAX_RECORD)  # so that a segment passes its limit by little
         self._bases = _segments(self._directory)
         self._file = -1
         self._dropped = 0
@@ -74,12 +75,13 @@ class OutputWriter:
                 os.unlink(_segment_name(self._bases.pop(0)), dir_fd=self._directory)
 
     def write(self, stream: int, data: bytes, time: int) -> None:
-        """Append one piece of output (at most 1 MiB)."""
+        """Append one piece of output."""
         try:
             if self._dropped:
                 self._append(DROPPED, str(self._dropped).encode(), time)
                 self._dropped = 0
-            self._append(stream, data, time)
+            for start in range(0, len(data), self._record_limit):
+                self._append(stream, data[start : start + self._record_limit], time)
         except OSError:
             self._dropped += len(data)
 
