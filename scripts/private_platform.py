@@ -75,7 +75,7 @@ class PrivatePlatform:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("MADANG_") or name == RUNTIME
         }
-        environment |= {"MADANG_DATA_DIR": str(self.data_dir), "MADANG_PORT": "0", "PYTHONUNBUFFERED": "1"}
+        environment |= {"MADANG_DATA_DIR": str(self.data_dir), "MADANG_PORT": "0", "MADANG_LOGIN_HINT": "false"}
         environment.setdefault("UV_CACHE_DIR", str(ROOT / "build" / "cache" / "uv"))
         began = time.perf_counter()
         self._process = subprocess.Popen(
