@@ -52,3 +52,22 @@ def relative_path(path: str) -> tuple[str, ...]:
     ):
         raise UnsafePath("The path is longer than a file system allows (255 bytes a part, 4096 in all).")
     return parts
+
+
+def link_stays(directory: tuple[str, ...], target: str) -> bool:
+    """Whether a symbolic link in `directory` (real directories, from the root on) to `target` stays beneath the root.
+
+    Only leading `..` count as staying: behind a name, which may be a link itself, `..` leads to who knows where. When
+    all links obey this, no chain of them leaves.
+    """
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    ups = 0
+    while ups < len(parts) and parts[ups] == "..":
+        ups += 1
+    return (
+        bool(target)
+        and not target.startswith("/")
+        and "\0" not in target
+        and ups <= len(directory)
+        and (".." not in parts[ups:])
+    )

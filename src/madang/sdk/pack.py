@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from madang.domain.errors import Conflict, InvalidInput, TooLarge
+from madang.domain.names import link_stays
 from madang.sdk.ignore import Rules, rules_above
 from madang.sdk.models import Progress
 
@@ -119,11 +120,8 @@ class _Scanner:
 
     def _stays(self, link: Path) -> bool:
         """Whether a link points into the directory, by its letters and also in truth."""
-        target = link.readlink()
-        if target.is_absolute():
-            return False
-        lexical = os.path.normpath(link.parent / target)
-        return all(Path(place).is_relative_to(self._root) for place in (lexical, os.path.realpath(link)))
+        directory = link.relative_to(self._root).parts[:-1]
+        return link_stays(directory, str(link.readlink())) and link.resolve().is_relative_to(self._root)
 
 
 def _header(entry: Entry) -> bytes:

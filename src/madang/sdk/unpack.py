@@ -7,7 +7,6 @@ import concurrent.futures
 import contextlib
 import errno
 import os
-import posixpath
 import stat
 import tarfile
 import zlib
@@ -18,7 +17,7 @@ from typing import IO, Final, Protocol, cast
 
 from madang.domain.errors import InvalidInput, StorageFull, UnsafePath
 from madang.domain.ids import new_id
-from madang.domain.names import relative_path
+from madang.domain.names import link_stays, relative_path
 from madang.sdk.models import Progress
 
 _CHUNK: Final = 256 << 10
@@ -100,7 +99,7 @@ class _Member:
                 self._write(parent)
             elif self._member.islnk():
                 self._copy(parent)
-            elif self._member.issym() and self._stays():
+            elif self._member.issym() and link_stays(self._parts[:-1], self._member.linkname):
                 self._link(parent)
             else:
                 self._result.skipped.append(self._name)
@@ -113,18 +112,11 @@ class _Member:
 
     def _copy(self, parent: int) -> None:
         """A hard link becomes a copy: two names of one file would let a later member write to both."""
-        origin = relative_path(self._member.linkname)
-        with _entered(self._root, origin[:-1]) as place:
-            try:
-                descriptor = os.open(origin[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
-            except (OSError, IndexError):
+        with _opened(self._root, relative_path(self._member.linkname)) as source:
+            if source is None:
                 self._result.skipped.append(self._name)
-                return
-            with os.fdopen(descriptor, "rb") as source:
-                if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    self._save(parent, source)
-                else:
-                    self._result.skipped.append(self._name)
+            else:
+                self._save(parent, source)
 
     def _save(self, parent: int, source: Readable) -> None:
         with _beside(parent, self._parts[-1]) as beside:
@@ -137,13 +129,6 @@ class _Member:
                 os.utime(file.fileno(), (self._member.mtime, self._member.mtime))
         self._result.files.append(self._name)
 
-    def _stays(self) -> bool:
-        target = self._member.linkname
-        if "\0" in target or posixpath.isabs(target):
-            return False
-        end = posixpath.normpath(posixpath.join(*self._parts[:-1], target))
-        return end != ".." and not end.startswith("../")
-
     def _link(self, parent: int) -> None:
         with _beside(parent, self._parts[-1]) as beside:
             os.symlink(self._member.linkname, beside, dir_fd=parent)
@@ -151,13 +136,14 @@ class _Member:
 
 
 @contextlib.contextmanager
-def _entered(root: int, parts: tuple[str, ...]) -> Iterator[int]:
+def _entered(root: int, parts: tuple[str, ...], *, make: bool = True) -> Iterator[int]:
     """A descriptor of the directory `parts` beneath `root`, made where missing, never reached through a link."""
     place = os.dup(root)
     try:
         for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=place)
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=place)
             try:
                 below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=place)
             except OSError as error:
@@ -169,6 +155,23 @@ def _entered(root: int, parts: tuple[str, ...]) -> Iterator[int]:
         yield place
     finally:
         os.close(place)
+
+
+@contextlib.contextmanager
+def _opened(root: int, parts: tuple[str, ...]) -> Iterator[IO[bytes] | None]:
+    """The regular file `parts` beneath `root`, or None when there is none."""
+    with contextlib.ExitStack() as stack:
+        try:
+            place = stack.enter_context(_entered(root, parts[:-1], make=False))
+            descriptor = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+        except (OSError, IndexError, UnsafePath):
+            yield None
+            return
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            yield None
+            return
+        yield stack.enter_context(os.fdopen(descriptor, "rb"))
 
 
 @contextlib.contextmanager
@@ -197,9 +200,9 @@ class _Feed:
 
     def read(self, size: int, /) -> bytes:
         while not self._rest:
-            if self._stopped:
-                raise EOFError
             self._pending = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            if self._stopped:  # looked at only now: `stop` may not have seen what is pending
+                self._pending.cancel()
             try:
                 self._rest = self._pending.result()
             except concurrent.futures.CancelledError:
