@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.agent.base import Agent
 from madang.config import Settings
 from madang.db.engine import Database, connector
 from madang.db.hub import Hub
 from madang.db.repositories import containers
+from madang.db.tables import users
 from madang.domain.errors import Unavailable
 from madang.domain.ids import SystemClock
 from madang.domain.people import Caller, Role
@@ -120,17 +123,23 @@ class World:
         """End without a farewell."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        for loop in self.loops:
-            await loop.close()
+        await asyncio.gather(*(loop.close() for loop in self.loops), return_exceptions=True)
         await self.hub.stop()
         await self.database.close()
 
     async def caller(self, name: str = "admin", role: Role = "admin") -> Caller:
         return await self.services.tokens.authenticate(await self.services.tokens.issue(name, role, "test"))
+
+    async def caller_of(self, name: str) -> Caller:
+        """The caller of a user that was made before, without writing anything."""
+
+        async def read(connection: AsyncConnection) -> Caller:
+            row = (await connection.execute(select(users).where(users.c.name == name))).one()
+            return Caller(row.id, row.name, row.role)
+
+        return await self.database.read(read)
 
     async def run(self, caller: Caller, *command: str, **fields: object) -> Session:
         """Create a batch session."""

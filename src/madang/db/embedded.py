@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 OWNER: Final = "madang"
 """The database role of the platform."""
 
-_SOCKET_NAME: Final = ".s.PGSQL.5432.lock"
+_SOCKET_LOCK: Final = ".s.PGSQL.5432.lock"
 _SOCKET_PATH_LIMIT: Final = 107  # bytes of sun_path, without the closing zero
 _LOG_LIMIT: Final = 8 << 20
 _ROOM_NEEDED: Final = 64 << 20
@@ -192,22 +192,33 @@ class EmbeddedPostgres:
             if time.monotonic() > deadline:
                 raise StartupError(f"PostgreSQL (process {found.pid}) neither starts nor stops; see {self._log_file}.")
             await asyncio.sleep(0.02)
-        if found is not None:
-            # PostgreSQL trusts the number in a stale file when any process has it, so the file has to go; but only
-            # once no backend of the dead server is left, since two servers on one directory would destroy it.
-            while await asyncio.to_thread(processes_of, self._data):
-                if time.monotonic() > deadline:
-                    raise StartupError(f"Processes of an earlier PostgreSQL on {self._data} do not end; end them.")
-                await asyncio.sleep(0.05)
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
-            _remove_temporary(found.socket_dir)
+        await self._clear_stale(deadline)
         await asyncio.to_thread(self._make_socket_dir)
         await self._launch()
         if self._user.other:
             await asyncio.to_thread(remove_other_programs, self._root, self._bin)
 
+    async def _clear_stale(self, deadline: float) -> None:
+        """Remove the lock files of a server that is dead.
+
+        PostgreSQL takes the number in them for alive when any process has it, also a zombie or another program. They
+        may only go once no backend of the dead server is left: two servers on one directory would destroy it.
+        """
+        found = read_pid_file(self._data)
+        locks = [self._data / "postmaster.pid", self._socket_dir / _SOCKET_LOCK]
+        if not any(lock.exists() for lock in locks):
+            return
+        while await asyncio.to_thread(processes_of, self._data):
+            if time.monotonic() > deadline:
+                raise StartupError(f"Processes of an earlier PostgreSQL on {self._data} do not end; end them.")
+            await asyncio.sleep(0.02)
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+        if found is not None and found.socket_dir != self._socket_dir:
+            _remove_temporary(found.socket_dir)
+
     def _make_socket_dir(self) -> None:
-        if len(os.fsencode(self._socket_dir / _SOCKET_NAME)) > _SOCKET_PATH_LIMIT:
+        if len(os.fsencode(self._socket_dir / _SOCKET_LOCK)) > _SOCKET_PATH_LIMIT:
             runtime = os.environ.get("XDG_RUNTIME_DIR") if not self._user.other else None
             base = runtime if runtime and len(os.fsencode(runtime)) < 60 and Path(runtime).is_dir() else "/tmp"
             self._socket_dir = Path(tempfile.mkdtemp(prefix="madang-pg-", dir=base))
@@ -267,6 +278,7 @@ class EmbeddedPostgres:
             delay = 0.5
             while True:
                 try:
+                    await self._clear_stale(time.monotonic() + _START_SECONDS)
                     await self._launch()
                     break
                 except (StartupError, OSError) as error:
