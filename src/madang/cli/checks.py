@@ -184,7 +184,7 @@ def _limits(place: Place) -> Finding:
 
 
 def _network(place: Place) -> Finding:
-    network = OutboundNetwork()
+    network = OutboundNetwork(other_user=os.geteuid() == 0)
     if network.tool is None:
         return Finding("network", Level.WARN, network.reason, t("check.no_network"))
     return Finding("network", Level.OK, t("check.network", tool=network.tool))

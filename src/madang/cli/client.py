@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from madang.cli.i18n import t
 from madang.cli.output import Progress, bar
+from madang.domain.errors import MadangError, Unavailable
 
 if TYPE_CHECKING:
     from madang.schemas.agent import EnvironmentStatus
@@ -39,9 +40,20 @@ def _start_faster() -> None:
         sys.modules.setdefault("httpx._main", cast(ModuleType, None))  # httpx's own command line, with its colours
 
 
+def describe(error: MadangError) -> str:
+    """What to tell the user: the error's own message, but for a server that is away."""
+    if error.code != "no_server":
+        return error.message
+    from madang.sdk.connection import find_connection
+
+    try:
+        return t("error.no_answer", url=find_connection().url)
+    except MadangError:
+        return error.message  # no server is even known, or its address is malformed
+
+
 async def build_environment(client: AsyncClient, name: str) -> EnvironmentStatus:
     """Have an environment built and show how far it is. Raises Unavailable when the build failed."""
-    from madang.domain.errors import Unavailable
     from madang.schemas.agent import EnvironmentState
 
     status = await client.environments.get(name)

@@ -1,4 +1,4 @@
-"""`madang doctor`: what of this machine is fine for Madang, and what to do about the rest."""
+"""`madang doctor`: what of this machine is fine for Madang, and what to do about what is not."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import typer
 
 from madang import __version__
 from madang.cli import doctor, environment, node, run, session, status, up
+from madang.cli.client import describe
 from madang.cli.i18n import t
 from madang.cli.output import fail
 from madang.domain.errors import InvalidInput, MadangError, TooLarge
@@ -50,30 +51,16 @@ def main() -> None:
     try:
         app()
     except MadangError as error:
-        fail(_message(error))
+        fail(describe(error))
         sys.exit(2 if isinstance(error, InvalidInput | TooLarge) else 1)
     except ValueError as error:
         fail(_invalid(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone, as in `madang session ls | head -1`
-        sys.exit(141)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(1)
-
-
-def _message(error: MadangError) -> str:
-    if error.code != "no_server":
-        return error.message
-    from madang.sdk.connection import find_connection
-
-    try:
-        return t("error.no_answer", url=find_connection().url)
-    except MadangError:
-        return error.message  # no server is even known, or its address is malformed
 
 
 def _invalid(error: ValueError) -> str:

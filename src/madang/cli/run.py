@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from madang.cli.client import with_client
+from madang.cli.client import describe, with_client
 from madang.cli.completion import environment_names
 from madang.cli.i18n import t
 from madang.cli.output import bar, fail, human_bytes, note, warn
@@ -83,9 +84,11 @@ def run(
         raise InvalidInput(t("run.detach_download"))
     try:
         code = with_client(lambda client: _run(client, job))
-    except (InvalidInput, TooLarge, NotFound, NameInUse) as error:
-        fail(error.message)
-        code = BAD_INPUT
+    except BrokenPipeError:
+        code = 128 + signal.SIGPIPE
+    except MadangError as error:
+        fail(describe(error))
+        code = BAD_INPUT if isinstance(error, InvalidInput | TooLarge | NotFound | NameInUse) else OWN_FAILURE
     raise typer.Exit(code)
 
 
@@ -160,7 +163,7 @@ async def _run(client: AsyncClient, job: Job) -> int:
             return 130
         await _fetch(client, ended, job.downloads)
     except MadangError as error:
-        fail(f"{error.message} {t('run.goes_on', name=session.name)}")
+        fail(f"{describe(error)} {t('run.goes_on', name=session.name)}")
         return OWN_FAILURE
     return 130 if follower.interrupted else explain(ended)
 
