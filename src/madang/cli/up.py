@@ -143,9 +143,15 @@ class _Up:
         """Build what most jobs run in while the user reads the lines above; sessions that come sooner wait for it."""
         if not self._settings.prebuild:
             return
+        from madang.schemas.agent import EnvironmentState
+
         try:
             async with self._client() as client:
-                await build_environment(client, _FIRST_ENVIRONMENT)
+                if (await client.environments.get(_FIRST_ENVIRONMENT)).state is EnvironmentState.READY:
+                    return
+                self._last = time.monotonic()
+                made = await build_environment(client, _FIRST_ENVIRONMENT)
+                self._report("environment", f"{made.name}, {output.human_bytes(made.size_bytes or 0)}")
         except MadangError as error:
             output.warn(t("up.no_environment", name=_FIRST_ENVIRONMENT, reason=error.message))
 

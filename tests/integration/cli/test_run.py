@@ -129,6 +129,20 @@ def test_a_reader_that_goes_away_ends_the_session(up: Up) -> None:
     wait_for(lambda: state(up, "flood") == "stopped")
 
 
+def test_a_session_that_has_to_wait_says_why_once(up: Up) -> None:
+    node = json.loads(up.run("node", "ls", "--json").stdout)[0]
+    everything = str(node["slots"]["cpu"] // 1000)
+    up.job("sleep", "1000", options=("--detach", "--name", "hog", "--cpu", everything))
+    job = up.popen("run", "--env", "bare", "--network", "none", "--name", "patient", "--", "echo", "my turn")
+    assert job.stderr is not None
+    line = job.stderr.readline().decode()
+    assert line.startswith("patient waits: ")
+    assert "cpu" in line
+    up.run("session", "stop", "hog", "--grace", "0")
+    said, more = job.communicate(timeout=30)
+    assert (job.returncode, said, more) == (0, b"my turn\n", b"")
+
+
 def test_variables_arrive(up: Up) -> None:
     done = up.job("sh", "-c", "echo $GREETING", options=("-e", "GREETING=hello there"))
     assert done.stdout == b"hello there\n"

@@ -113,7 +113,7 @@ class EnvironmentStore:
         self._closed = False
         (root / _LOCKS).mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
-        cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sweep()
 
     def names(self) -> list[str]:
