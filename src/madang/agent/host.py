@@ -16,17 +16,6 @@ from madang.agent.keeper.plan import Identity
 from madang.domain.errors import StartupError
 
 SANDBOX_USER: Final = "madang-sandbox"
-INNER_ID: Final = 1000
-"""User and group id inside a sandbox; named `work`."""
-
-_ETC: Final = {
-    "passwd": "root:x:0:0:root:/:/usr/sbin/nologin\n"
-    f"work:x:{INNER_ID}:{INNER_ID}:work:/home/work:/bin/sh\n"
-    "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-    "group": f"root:x:0:\ntty:x:5:\nwork:x:{INNER_ID}:\nnogroup:x:65534:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
-    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
-}
 
 
 def sandbox_identity() -> Identity | None:
@@ -63,18 +52,6 @@ def _make_user() -> pwd.struct_passwd:
 def instance_name(data_dir: Path) -> str:
     """A short name that keeps the control groups of several Madangs on one machine apart."""
     return hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:8]
-
-
-def write_etc(directory: Path) -> None:
-    """Write the files of /etc that all sandboxes share."""
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    for name, content in _ETC.items():
-        file = directory / name
-        if not file.exists() or file.read_text() != content:
-            temporary = directory / f".{name}.new"
-            temporary.write_text(content)
-            temporary.chmod(0o644)
-            temporary.replace(file)
 
 
 def capacity(mem_reserve_bytes: int) -> dict[str, int]:

@@ -37,6 +37,12 @@ class Bench:
     data_dir: Path
     runtime: str
     made: list[ContainerSpec] = field(default_factory=list)
+    room: ContainerSpec | None = None  # a container to look around in
+
+    @property
+    def the_room(self) -> ContainerSpec:
+        assert self.room is not None
+        return self.room
 
     def spec(self, *command: str, **settings: Any) -> ContainerSpec:
         values: dict[str, Any] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.runtime.bench import Bench
+from tests.contract.runtime.bench import PATIENCE, Bench
 
 SYSCALL = """
 import ctypes, errno, sys
@@ -28,14 +28,14 @@ async def inside(walled: Bench) -> AsyncIterator[Bench]:
     """An agent with one container in which every test looks around."""
     spec = walled.shell("sleep 600", processes=64)
     await walled.start(spec)
+    walled.room = spec
     yield walled
     await walled.agent.remove(spec.container_id, 1)
-    walled.made.remove(spec)
 
 
 async def look(bench: Bench, script: str) -> str:
     """What a shell script prints inside; errors included."""
-    result = await bench.exec(bench.made[0], "/bin/sh", "-c", f"exec 2>&1; {script}")
+    result = await bench.exec(bench.the_room, "/bin/sh", "-c", f"exec 2>&1; {script}")
     return result.stdout
 
 
@@ -58,10 +58,13 @@ async def test_the_main_process_is_behind_the_same_walls(walled: Bench) -> None:
 
 
 async def test_sandboxes_do_not_run_as_root_of_the_host(walled: Bench) -> None:
-    spec = walled.shell("echo up; sleep 60")
+    spec = walled.shell("echo up; exec sleep 61.5")
     await walled.start(spec)
     await walled.says(spec, "up")
-    owners = _owners_of(b"sleep\x0060\x00")
+    async with asyncio.timeout(PATIENCE):
+        while not (owners := _owners_of(b"sleep\x0061.5\x00")):  # noqa: ASYNC110 - the shell becomes it
+            await asyncio.sleep(0.01)
+
     assert owners
     assert 0 not in owners
 
@@ -210,7 +213,7 @@ async def test_threads_and_processes_work(inside: Bench) -> None:
 
 async def test_links_in_the_work_directory_lead_nowhere(inside: Bench) -> None:
     await look(inside, "ln -s /etc/passwd abs; ln -s ../../../../../etc up; mkfifo pipe; ln -s /proc/self/root proc")
-    spec = inside.made[0]
+    spec = inside.the_room
     for path in ("abs", "up/shadow", "pipe", "proc/etc/passwd", "../../spec.json", "/etc/passwd"):
         with pytest.raises(Exception, match=r"link|no '|not a file|leaves|absolute") as caught:
             async with asyncio.timeout(5):

@@ -36,7 +36,7 @@ class Keeper:
         self._directory = containers
         self._connections: set[Connection] = set()
         self._containers: dict[str, Container] = {}
-        self._execs: dict[int, tuple[Connection, str]] = {}
+        self._execs: dict[int, tuple[Connection, str, Callable[[], None]]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = itertools.count()
         self._dirty: set[str] = set()
@@ -350,16 +350,25 @@ class Keeper:
         finally:
             for descriptor in (plan_file, *streams):
                 os.close(descriptor)
-        self._execs[pid] = (connection, token)
         connection.execs[token] = pid
+        checked = False
 
         def check() -> None:
-            report = os.read(errors, 4096)
+            """Learn from the error pipe whether the program runs; once."""
+            nonlocal checked
+            if checked:
+                return
+            try:
+                report = os.read(errors, 4096)
+            except BlockingIOError:
+                return
+            checked = True
             self._forget(errors)
             if report:
                 failure = self._launcher.explain(report, plan["process"])
                 self._send(connection, {"event": "exec-failed", "token": token, "message": failure})
 
+        self._execs[pid] = (connection, token, check)
         self._register(errors, check)
         return {"pid": pid}
 
@@ -385,7 +394,8 @@ class Keeper:
 
     def _ended(self, pid: int, status: int) -> None:
         if pid in self._execs:
-            connection, token = self._execs.pop(pid)
+            connection, token, check = self._execs.pop(pid)
+            check()
             connection.execs.pop(token, None)
             if connection in self._connections:
                 self._send(connection, {"event": "exec-ended", "token": token, "status": status})

@@ -43,11 +43,20 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
+def _join(group: str) -> None:
+    """Join a control group. Version 1 moves a single thread without the lock that makes cgroup.procs take 10-20 ms."""
+    try:
+        descriptor = os.open(f"{group}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        descriptor = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    os.write(descriptor, b"0")
+    os.close(descriptor)
+
+
 def _confine(confinement: Confinement) -> None:
     """Join the cgroups, then become the sandbox's user, while we still may do the first."""
     for group in confinement["cgroups"]:
-        with open(f"{group}/cgroup.procs", "w") as file:
-            file.write("0")
+        _join(group)
     if confinement["cpus"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, confinement["cpus"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from madang.agent.host import INNER_ID, write_etc
+from madang.agent.etc import INNER_ID, make_etc
 from madang.agent.keeper.launch import READY
 from madang.agent.keeper.plan import Confinement, ContainerPlan
 from madang.agent.runtimes.base import Host, Launch, variables
@@ -20,24 +20,6 @@ from madang.schemas.agent import NetworkMode
 HOME: Final = "/home/work"
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 _USR_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ETC: Final = (
-    "alternatives",
-    "ca-certificates.conf",
-    "fonts",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "mime.types",
-    "pki/ca-trust/extracted",
-    "pki/tls/certs",
-    "protocols",
-    "services",
-    "ssl/certs",
-    "ssl/openssl.cnf",
-    "timezone",
-)
-_MASKED: Final = ("kcore", "key-users", "keys", "sched_debug", "sysrq-trigger", "timer_list", "kallsyms", "config.gz")
 _HELD: Final = f"echo {READY.decode()} >&2; exec sleep infinity >/dev/null 2>&1"
 
 
@@ -73,9 +55,8 @@ class BubblewrapRuntime:
         self._host = host
         self._program, self._libraries = find_bubblewrap()
         self._network = OutboundNetwork(other_user=host.identity is not None)
-        self._etc = host.agent_dir / "etc"
+        self._etc = make_etc(host.agent_dir, self._network.nameserver)
         self._filter = host.agent_dir / "seccomp.bpf"
-        write_etc(self._etc)
         self._filter.write_bytes(default_filter())
         self._root = self._root_arguments()
 
@@ -93,18 +74,10 @@ class BubblewrapRuntime:
                 arguments += ["--symlink", str(path.readlink()), str(path)]
             elif path.is_dir():
                 arguments += ["--ro-bind", str(path), str(path)]
-        for name in _ETC:
-            if (Path("/etc") / name).exists():
-                arguments += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-        for name in ("passwd", "group", "nsswitch.conf", "hosts"):
-            arguments += self._show(self._etc / name, f"/etc/{name}")
-        arguments += ["--proc", "/proc", "--dev", "/dev"]
-        for name in _MASKED:
-            if Path("/proc", name).exists():
-                arguments += ["--ro-bind", "/dev/null", f"/proc/{name}"]
-        for directory in ("cpu", "node"):
-            if Path("/sys/devices/system", directory).is_dir():
-                arguments += ["--ro-bind", f"/sys/devices/system/{directory}", f"/sys/devices/system/{directory}"]
+        arguments += self._show(self._etc, "/etc")
+        arguments += ["--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/proc/keys"]
+        if Path("/sys/devices/system/cpu").is_dir():
+            arguments += ["--ro-bind", "/sys/devices/system/cpu", "/sys/devices/system/cpu"]
         return arguments
 
     @staticmethod
@@ -126,7 +99,7 @@ class BubblewrapRuntime:
             "epoch": spec.epoch,
             "directory": str(launch.directory),
             "sandbox": {
-                "argv": self._arguments(launch, outbound),
+                "argv": self._arguments(launch),
                 "libraries": str(self._libraries) if self._libraries else None,
             },
             "network": self._network.plan(launch.directory) if outbound else None,
@@ -137,13 +110,13 @@ class BubblewrapRuntime:
             "marker": "",
         }
 
-    def _arguments(self, launch: Launch, outbound: bool) -> list[str]:
+    def _arguments(self, launch: Launch) -> list[str]:
         spec = launch.spec
         inner = str(INNER_ID)
         arguments = [str(self._program), "--unshare-all", "--unshare-user", "--uid", inner, "--gid", inner]
         arguments += ["--hostname", spec.hostname, "--json-status-fd", "{status}", "--seccomp", "{seccomp}"]
         arguments += self._root
-        arguments += self._host_files(launch, outbound)
+        arguments += self._processors(launch)
         half = str(max(spec.mem // 2, 1 << 20))
         for directory in ("/tmp", "/dev/shm"):
             arguments += ["--perms", "1777", "--size", half, "--tmpfs", directory]
@@ -161,16 +134,13 @@ class BubblewrapRuntime:
             arguments += self._show(environment.python_home, str(environment.python_home))
         return arguments
 
-    def _host_files(self, launch: Launch, outbound: bool) -> list[str]:
-        """Files that differ by container: the name server, and the processors as the C library counts them."""
-        resolver = launch.directory / "resolv.conf"
-        _write_public(resolver, f"nameserver {self._network.nameserver}\n" if outbound else "")
-        arguments = self._show(resolver, "/etc/resolv.conf")
-        if Path("/sys/devices/system/cpu/online").exists():
-            online = launch.directory / "online"
-            _write_public(online, ",".join(map(str, launch.cpus)) + "\n")
-            arguments += self._show(online, "/sys/devices/system/cpu/online")
-        return arguments
+    def _processors(self, launch: Launch) -> list[str]:
+        """The container's processors as the C library counts them."""
+        if not Path("/sys/devices/system/cpu/online").exists():
+            return []
+        online = launch.directory / "online"
+        _write_public(online, ",".join(map(str, launch.cpus)) + "\n")
+        return self._show(online, "/sys/devices/system/cpu/online")
 
 
 def _write_public(path: Path, content: str) -> None:

@@ -55,8 +55,8 @@ class OutboundNetwork:
 
     @property
     def nameserver(self) -> str:
-        """The address sandboxes send DNS queries to."""
-        return _PASTA_DNS if self.tool == "pasta" else _SLIRP_DNS
+        """The address sandboxes send DNS queries to; empty without a tool."""
+        return {"pasta": _PASTA_DNS, "slirp4netns": _SLIRP_DNS}.get(self.tool or "", "")
 
     def plan(self, directory: Path) -> Network:
         """How to connect one sandbox."""
