@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import psutil
 
 from benchmarks.base import Bench, Result
+from madang.domain.session import SessionState
+from madang.schemas.agent import NetworkMode
 from madang.sdk import Client
 
 NAMES = ("idle-rss-mib", "idle-cpu-pct", "container-rss-kib")
@@ -43,31 +45,29 @@ def measure(bench: Bench) -> Sequence[Result]:
 
 def _container(bench: Bench) -> Result:
     with bench.client() as client:
-        # What the first containers make the platform load is no cost of each one.
-        for session in _run_some(client, 3):
-            client.sessions.stop(session, grace_seconds=0)
-            client.sessions.wait(session)
-            client.sessions.delete(session)
-        before = _memory(bench)
-        sessions = _run_some(client, CONTAINERS)
-        after = _memory(bench)
-        for session in sessions:
-            client.sessions.stop(session, grace_seconds=0)
-        for session in sessions:
-            client.sessions.wait(session)
-            client.sessions.delete(session)
-    rss = (after.rss - before.rss) / CONTAINERS / 1024
-    pss = (after.pss - before.pss) / CONTAINERS / 1024
-    processes = (after.processes - before.processes) / CONTAINERS
-    return Result("container-rss-kib", rss, None, f"{processes:g} platform processes each; PSS {pss:.0f} KiB")
+        _added(bench, client, "none", CONTAINERS)  # what the first make the platform load is no cost of each one
+        alone = _added(bench, client, "none", CONTAINERS)
+        note = f"{alone.processes / CONTAINERS:g} platform processes each; PSS {alone.pss / CONTAINERS / 1024:.0f} KiB"
+        if "outbound" in client.nodes.list()[0].report.networks:
+            connected = _added(bench, client, "outbound", CONTAINERS // 2)
+            note += f"; with network outbound {connected.rss / (CONTAINERS // 2) / 1024:,.0f} KiB"
+    return Result("container-rss-kib", alone.rss / CONTAINERS / 1024, None, note)
 
 
-def _run_some(client: Client, count: int) -> list[str]:
+def _added(bench: Bench, client: Client, network: NetworkMode, count: int) -> Memory:
+    """What so many running containers add."""
+    before = _memory(bench)
     slots = {"cpu": "0.01", "mem": "16m"}
-    sessions = [client.sessions.create(command=COMMAND, slots=slots).id for _ in range(count)]
-    while any(client.sessions.get(session).state != "running" for session in sessions):
+    sessions = [client.sessions.create(COMMAND, slots=slots, network=network).id for _ in range(count)]
+    while any(client.sessions.get(session).state is not SessionState.RUNNING for session in sessions):
         time.sleep(0.1)
-    return sessions
+    after = _memory(bench)
+    for session in sessions:
+        client.sessions.stop(session, grace_seconds=0)
+    for session in sessions:
+        client.sessions.wait(session)
+        client.sessions.delete(session)
+    return Memory(after.rss - before.rss, after.pss - before.pss, after.processes - before.processes)
 
 
 def _is_users(process: psutil.Process) -> bool:

@@ -57,9 +57,7 @@ class Demo:
         """True when every training succeeded and the limit was kept, as far as this machine can enforce it."""
         wait_for_environment(self._client, "python", self._console)
         node = self._client.nodes.list()[0].report
-        self._console.print(
-            f"\n[bold]Four jobs at once[/] on {node.system}, runtime {node.runtime}, limits {node.limits}"
-        )
+        self._console.print(f"\n[bold]Four jobs at once[/] ({node.system}; {node.runtime}, limits {node.limits})")
         if node.runtime_reason:
             self._console.print(f"  {node.runtime_reason}", style="yellow", markup=False)
         sessions = {job: self._start(job, node) for job in JOBS}
