@@ -175,7 +175,7 @@ class Sessions(SessionService):
         return [s for s in self.all.values() if s.state not in ENDED]
 
     async def _event(self, session: Session, kind: str) -> None:
-        event = Event(id=str(len(self.events) + 1), at=now(), kind=kind, session=session.id, data={})
+        event = Event(id=f"0-{len(self.events) + 1}", at=now(), kind=kind, session=session.id, data={})
         self.events.append(event)
         async with self.changed:
             self.changed.notify_all()
@@ -333,12 +333,10 @@ class Streams(StreamService):
     async def events(
         self, caller: Caller, *, session: str | None = None, after: str | None = None, follow: bool = True
     ) -> AsyncIterator[Event | None]:
-        if after is not None and not (after.isascii() and after.isdigit()):
-            raise InvalidInput("This event id is not one of ours.")
-        last = int(after or 0)
+        last = int((after or "0-0").partition("-")[2])
         while True:
             for event in self.sessions.events[last:]:
-                last = int(event.id)
+                last = int(event.id.partition("-")[2])
                 if session in (None, event.session):
                     yield event
             if not follow or (session is not None and self.sessions.all[session].state in ENDED):

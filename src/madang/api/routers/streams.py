@@ -14,18 +14,32 @@ from madang.api.wire import SessionRef
 
 router = APIRouter(tags=["streams"])
 
-_EVENT_ID: Final = r"^[0-9A-Za-z_-]{1,64}$"
+_EVENT_ID: Final = r"^[0-9]{1,19}-[0-9]{1,19}$"
 _CURSOR: Final = r"^-?[0-9]{1,18}$"
 
 
-def _stream(schema: str, description: str) -> Responses:
-    content = {
-        MEDIA_TYPE: {
-            "schema": {"type": "string"},
-            "x-data-schema": {"$ref": f"#/components/schemas/{schema}"},
-        }
+def _stream(name: str, schema: str, description: str) -> Responses:
+    """`schema` is that of one event, as tools read it; what is in its data is a model of its own."""
+    event = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"type": "string", "enum": [name, "end", "error"]},
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": {
+                    "anyOf": [
+                        {"$ref": f"#/components/schemas/{schema}"},
+                        {"$ref": "#/components/schemas/Problem", "description": "of an `error`"},
+                        {"type": "object", "maxProperties": 0, "description": "of the `end`"},
+                    ]
+                },
+            },
+        },
+        "required": ["event", "data"],
     }
-    return {200: {"description": description, "content": content}}
+    return {200: {"description": description, "content": {MEDIA_TYPE: {"schema": event}}}}
 
 
 LastCursor = Annotated[
@@ -42,7 +56,7 @@ Follow = Annotated[bool, Query(description="Wait for more; false: end after what
     "/sessions/{session}/logs",
     response_class=Response,
     responses=problems(404)
-    | _stream("LogEvent", "Events `log` (data: LogEvent, id: a cursor), then one `end` when there is no more."),
+    | _stream("log", "LogEvent", "Events `log` (data: LogEvent, id: a cursor), then one `end` when there is no more."),
     operation_id="get_session_logs",
 )
 async def get_session_logs(
@@ -68,7 +82,7 @@ async def get_session_logs(
     "/sessions/{session}/events",
     response_class=Response,
     responses=problems(404)
-    | _stream("Event", "Events `event` (data: Event), then one `end` after the session's last."),
+    | _stream("event", "Event", "Events `event` (data: Event), then one `end` after the session's last."),
     operation_id="get_session_events",
 )
 async def get_session_events(
@@ -90,7 +104,7 @@ async def get_session_events(
 @router.get(
     "/events",
     response_class=Response,
-    responses=problems() | _stream("Event", "Events `event` (data: Event)."),
+    responses=problems() | _stream("event", "Event", "Events `event` (data: Event)."),
     operation_id="get_events",
 )
 async def get_events(
