@@ -152,6 +152,8 @@ def test_a_second_instance_and_a_taken_port_are_refused(up: Up, data_dir: Path) 
     second = up.run("up", "--port", "0")
     assert second.returncode == 1
     assert b"already runs" in second.stderr
+    assert b"listening on" not in second.stderr
+    assert b"warning: listening on 0.0.0.0" in up.run("up", "--port", "0", "--host", "0.0.0.0").stderr
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         other = up.run("up", "--port", port, "--data-dir", str(data_dir))
