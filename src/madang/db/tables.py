@@ -99,7 +99,7 @@ sessions: Final = Table(
     Column("deleted_at", _Time),
     Index("sessions_live_name", "owner_id", "name", unique=True, postgresql_where=text(LIVE)),
     Index("sessions_owner", "owner_id", "id"),
-    Index("sessions_owner_name", "owner_id", "name", "id"),
+    Index("sessions_name", "name", "id"),
     Index("sessions_pending", "created_at", "id", postgresql_where=text("state = 'pending'")),
     Index("sessions_holding", "id", postgresql_where=text(HOLDING)),
     Index("sessions_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),

@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+ID_LENGTH: Final = 26
+
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 

@@ -63,11 +63,13 @@ class WatchLoop:
         except MadangError:
             self._compared.clear()  # what was heard is lost, so look at everything
             raise
-        for name in names:
-            if time.monotonic() - self._compared.get(name, float("-inf")) >= _COMPARE_SECONDS:
-                self._compared[name] = time.monotonic()
-                await self._visit(name)
-        await self._notice_silence()
+        now = time.monotonic()
+        due = [name for name in names if now - self._compared.get(name, float("-inf")) >= _COMPARE_SECONDS]
+        for name in due:
+            self._compared[name] = now
+            await self._visit(name)
+        if due:
+            await self._notice_silence()
 
     async def close(self) -> None:
         for task in self._watchers.values():

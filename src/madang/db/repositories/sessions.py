@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, and_, case, delete, func, insert, select, text, update
+from sqlalchemy import Integer, Row, Select, and_, bindparam, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +19,7 @@ from madang.db.rows import ContainerRow, SessionRow
 from madang.db.tables import HOLDING, containers, sessions, users
 from madang.domain.container import ContainerState
 from madang.domain.errors import NameInUse, NotFound
+from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
 from madang.domain.session import ENDED, SessionKind, SessionState, check_transition
 
@@ -87,10 +89,49 @@ def _main(row: Row[*tuple[Any, ...]]) -> ContainerRow | None:
     )
 
 
-def _seen_by(caller: Caller, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+# Statements are built once for each combination of conditions: building one costs more than running it.
+
+
+def _seen(admin: bool) -> Select[*tuple[Any, ...]]:
     """The rows a caller may know of: all for an admin, otherwise the caller's own; never deleted ones."""
-    query = query.where(_s.deleted_at.is_(None))
-    return query if caller.is_admin else query.where(_s.owner_id == caller.user_id)
+    query = _SELECT.where(_s.deleted_at.is_(None))
+    return query if admin else query.where(_s.owner_id == bindparam("me"))
+
+
+@cache
+def _find_by_id(admin: bool) -> Select[*tuple[Any, ...]]:
+    return _seen(admin).where(_s.id == bindparam("ref"))
+
+
+@cache
+def _find_by_name(admin: bool) -> Select[*tuple[Any, ...]]:
+    return (
+        _seen(admin)
+        .where(_s.name == bindparam("ref"))
+        .order_by(
+            case((_s.owner_id == bindparam("me"), 0), else_=1),
+            case((_s.state.in_(_LIVE_STATES), 0), else_=1),
+            _s.id.desc(),
+        )
+        .limit(1)
+    )
+
+
+@cache
+def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Select[*tuple[Any, ...]]:
+    query = _seen(admin)
+    if states:
+        query = query.where(_s.state.in_(bindparam("states", expanding=True)))
+    if name:
+        query = query.where(_s.name == bindparam("name"))
+    if kind:
+        query = query.where(_s.kind == bindparam("kind"))
+    if before:
+        query = query.where(_s.id < bindparam("before"))
+    return query.order_by(_s.id.desc()).limit(bindparam("limit", type_=Integer))
+
+
+_BY_ID: Final = _SELECT.where(_s.id == bindparam("ref"))
 
 
 async def find(connection: AsyncConnection, caller: Caller, ref: str) -> SessionRow:
@@ -98,14 +139,12 @@ async def find(connection: AsyncConnection, caller: Caller, ref: str) -> Session
 
     Raises NotFound.
     """
-    query = _seen_by(caller, _SELECT).where((_s.id == ref) | (_s.name == ref))
-    query = query.order_by(
-        case((_s.id == ref, 0), else_=1),
-        case((_s.owner_id == caller.user_id, 0), else_=1),
-        case((_s.state.in_(_LIVE_STATES), 0), else_=1),
-        _s.id.desc(),
-    )
-    row = (await connection.execute(query.limit(1))).first()
+    values = {"ref": ref, "me": caller.user_id}
+    row = None
+    if len(ref) == ID_LENGTH:
+        row = (await connection.execute(_find_by_id(caller.is_admin), values)).first()
+    if row is None:
+        row = (await connection.execute(_find_by_name(caller.is_admin), values)).first()
     if row is None:
         raise NotFound(f"There is no session '{ref[:60]}'. 'madang session ls' shows those there are.")
     return _row(row)
@@ -113,7 +152,7 @@ async def find(connection: AsyncConnection, caller: Caller, ref: str) -> Session
 
 async def by_id(connection: AsyncConnection, session_id: str) -> SessionRow | None:
     """Any session, for the platform itself."""
-    row = (await connection.execute(_SELECT.where(_s.id == session_id))).first()
+    row = (await connection.execute(_BY_ID, {"ref": session_id})).first()
     return None if row is None else _row(row)
 
 
@@ -128,16 +167,16 @@ async def page(
     before: str | None,
 ) -> list[SessionRow]:
     """Newest first, those older than the id `before`."""
-    query = _seen_by(caller, _SELECT)
-    if states:
-        query = query.where(_s.state.in_([state.value for state in states]))
-    if name is not None:
-        query = query.where(_s.name == name)
-    if kind is not None:
-        query = query.where(_s.kind == kind.value)
-    if before is not None:
-        query = query.where(_s.id < before)
-    return [_row(row) for row in await connection.execute(query.order_by(_s.id.desc()).limit(limit))]
+    query = _page(caller.is_admin, bool(states), name is not None, kind is not None, before is not None)
+    values = {
+        "me": caller.user_id,
+        "states": [state.value for state in states],
+        "name": name,
+        "kind": kind.value if kind is not None else None,
+        "before": before,
+        "limit": limit,
+    }
+    return [_row(row) for row in await connection.execute(query, values)]
 
 
 async def add(transaction: Transaction, row: SessionRow) -> None:

@@ -133,7 +133,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("state IN ('pending', 'scheduled', 'preparing', 'running', 'terminating')"),
     )
     op.create_index("sessions_owner", "sessions", ["owner_id", "id"], unique=False)
-    op.create_index("sessions_owner_name", "sessions", ["owner_id", "name", "id"], unique=False)
+    op.create_index("sessions_name", "sessions", ["name", "id"], unique=False)
     op.create_index(
         "sessions_pending",
         "sessions",
@@ -179,7 +179,7 @@ def downgrade() -> None:
     op.drop_table("containers")
     op.drop_index("sessions_upload", table_name="sessions", postgresql_where=sa.text("upload_id IS NOT NULL"))
     op.drop_index("sessions_pending", table_name="sessions", postgresql_where=sa.text("state = 'pending'"))
-    op.drop_index("sessions_owner_name", table_name="sessions")
+    op.drop_index("sessions_name", table_name="sessions")
     op.drop_index("sessions_owner", table_name="sessions")
     op.drop_index(
         "sessions_live_name",
