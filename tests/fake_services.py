@@ -6,7 +6,6 @@ import asyncio
 import io
 import itertools
 import tarfile
-import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -52,6 +51,7 @@ from madang.services.sessions import SessionService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from tests.loop_thread import LoopThread
 
 T = TypeVar("T")
 TOKEN = "mdg_" + "t" * 43
@@ -438,9 +438,7 @@ class FakePlatform:
     """A server over these use cases in a thread; it can be stopped and started again at the same port."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+        self._loop = LoopThread()
         self.token = TOKEN
         self.server: ApiServer
         self._port = 0
@@ -468,7 +466,7 @@ class FakePlatform:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the server's event loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        return self._loop.do(work)
 
     def start(self) -> None:
         async def go() -> None:
@@ -483,6 +481,4 @@ class FakePlatform:
 
     def close(self) -> None:
         self.stop()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
         self._loop.close()
