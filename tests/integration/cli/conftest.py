@@ -14,6 +14,7 @@ from typing import IO
 
 import pytest
 
+from madang.agent.environments.builder import unseal_and_delete
 from tests.conftest import open_directory
 
 START_SECONDS = 60
@@ -55,6 +56,7 @@ class Up:
         if self._process is not None:
             self.run("session", "stop", "--all", "--grace", "0")
             self.stop()
+        unseal_and_delete(self.data_dir / "environments")  # read-only, as an ordinary user would notice
         shutil.rmtree(self.data_dir, ignore_errors=True)
 
     def said(self) -> str:
