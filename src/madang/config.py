@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     prebuild: bool = True  # build the `python` environment at the first start
     upload_limit_bytes: int = Field(default=1 << 30, ge=1)  # size of one upload, packed and unpacked
     log_limit_bytes: int = Field(default=64 << 20, ge=1 << 16)  # newest output kept of each container
-    launches: int = Field(default=8, ge=1)  # containers launched at the same time
+    launches: int = Field(default=256, ge=1)  # sessions prepared at the same time, builds of environments included
     keep_ended_days: float = Field(default=7, gt=0)  # files and logs of ended sessions are kept so long
     mem_reserve_bytes: int = Field(default=1 << 30, ge=0)  # of the node, never offered to sessions
     login_hint: bool = True  # print the token's place at the first start

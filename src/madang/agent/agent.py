@@ -12,12 +12,12 @@ from typing import Final, cast
 from madang import __version__
 from madang.agent import archives
 from madang.agent.cgroups import detect
-from madang.agent.containers import Container, ContainerDirectory, instant
+from madang.agent.containers import PLAN_FILE, Container, ContainerDirectory, instant
 from madang.agent.environments.manifest import builtin_manifests
 from madang.agent.environments.store import EnvironmentStore
 from madang.agent.exec import KeptExec
 from madang.agent.host import capacity, instance_name, processors, sandbox_identity, system_name
-from madang.agent.keeper.plan import ContainerPlan, ExitRecord
+from madang.agent.keeper.plan import ExitRecord
 from madang.agent.keeper_client import KeeperClient, KeeperError, Message
 from madang.agent.probe import bubblewrap_problem
 from madang.agent.processors import Processors
@@ -45,6 +45,7 @@ from madang.schemas.agent import (
     Usage,
 )
 
+_LAUNCHES: Final = 8
 _FULL: Final = "The node's disk is full; delete files or ask the node's administrator."
 
 
@@ -84,6 +85,7 @@ class LocalAgent:
         self._watchers: set[asyncio.Queue[ContainerStatus]] = set()
         self._execs: dict[str, KeptExec] = {}
         self._processors = Processors(processors())
+        self._launching = asyncio.Semaphore(_LAUNCHES)  # those that wait for an environment hold up nobody
         self._cleaning: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -238,12 +240,13 @@ class LocalAgent:
         try:
             name = container.spec.environment
             environment = self._environments.ready(name) or await self._environments.ensure(name)
-            container.cpus = self._processors.choose(container.spec.container_id, container.spec.cpu)
-            launch = Launch(container.spec, container.directory, environment, container.cpus)
-            plan = self._prepare(container, launch)
-            write_point("agent.before_launch")
-            await self._hand_over(container, plan)
-            write_point("agent.after_launch")
+            async with self._launching:
+                container.cpus = self._processors.choose(container.spec.container_id, container.spec.cpu)
+                launch = Launch(container.spec, container.directory, environment, container.cpus)
+                self._prepare(container, launch)
+                write_point("agent.before_launch")
+                await self._hand_over(container)
+                write_point("agent.after_launch")
         except asyncio.CancelledError:
             if container.phase is Phase.STARTING:
                 container.phase = Phase.CREATED  # nothing was handed over: it can be started again
@@ -255,19 +258,17 @@ class LocalAgent:
         finally:
             container.starting = None
 
-    def _prepare(self, container: Container, launch: Launch) -> ContainerPlan:
+    def _prepare(self, container: Container, launch: Launch) -> None:
         spec = launch.spec
         if self._host.cgroups is not None:
             self._host.cgroups.create(spec.container_id, spec.cpu, spec.mem, spec.processes)
-        plan = self._runtime.plan(launch)
-        self._directory.write_plan(container, plan)
-        return plan
+        self._directory.write_plan(container, self._runtime.plan(launch))
 
-    async def _hand_over(self, container: Container, plan: ContainerPlan) -> None:
+    async def _hand_over(self, container: Container) -> None:
         """Give the launch to the keeper and wait until it runs or has ended."""
         container.changed.clear()
         try:
-            view = await self._keeper.request("start", plan=str(container.directory / "plan.json"))
+            view = await self._keeper.request("start", plan=str(container.directory / PLAN_FILE))
         except KeeperError:
             if self._directory.read_exit(container):  # an earlier keeper launched it and it has ended
                 self._changed(container)

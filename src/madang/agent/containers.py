@@ -168,11 +168,9 @@ class ContainerDirectory:
         write_point("agent.after_spec")
         return self._container(spec, directory)
 
-    def write_plan(self, container: Container, plan: ContainerPlan) -> Path:
-        """Write what the keeper is to do; returns the file."""
-        path = container.directory / PLAN_FILE
-        write_whole(str(path), plan, durable=False)
-        return path
+    def write_plan(self, container: Container, plan: ContainerPlan) -> None:
+        """Write what the keeper is to do."""
+        write_whole(str(container.directory / PLAN_FILE), plan, durable=False)
 
     def remove(self, container: Container) -> None:
         """Delete everything of an ended container but the memory of its epoch."""

@@ -14,7 +14,7 @@ import pytest
 from madang.domain.session import ExitReason
 from madang.schemas.agent import Phase
 from tests.conftest import open_directory
-from tests.contract.runtime.bench import Bench
+from tests.contract.runtime.bench import Bench, pieces
 from tests.contract.runtime.conftest import RUNTIMES, open_agent
 
 
@@ -35,15 +35,16 @@ async def replace_agent(bench: Bench) -> None:
 
 
 async def test_a_running_container_is_adopted_and_its_output_has_no_gap(lone: Bench) -> None:
-    spec = lone.shell("i=0; while [ $i -lt 40 ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 9", cpu=1000)
+    spec = lone.shell("i=0; while [ ! -e stop ]; do echo line $i; i=$((i+1)); sleep 0.02; done; exit 9", cpu=1000)
     await lone.start(spec)
     await lone.says(spec, "line 3\n")
     await replace_agent(lone)
     assert (await lone.status(spec)).phase is Phase.RUNNING
     result = await lone.exec(spec, "echo", "beside")
     assert result.stdout == "beside\n"
+    await lone.agent.write_file(spec.container_id, "stop", pieces())
     stdout, _ = await lone.output(spec)
-    assert stdout == "".join(f"line {i}\n" for i in range(40))
+    assert stdout == "".join(f"line {i}\n" for i in range(stdout.count("\n")))
     end = await lone.ended(spec)
     assert (end.reason, end.code) == (ExitReason.EXITED, 9)
 
