@@ -377,6 +377,7 @@ class Nodes(NodeService):
             slots={"cpu": 2000},
             runtime="process",
             runtime_reason="",
+            isolated=True,
             limits=Limits.ADVISORY,
             limits_reason="a fake",
             networks=["none"],

@@ -23,6 +23,7 @@ from madang.db.hub import Connector, Hub
 from madang.db.schema import migrate
 from madang.domain.errors import StartupError, Unauthorized
 from madang.domain.ids import Clock, SystemClock
+from madang.domain.names import is_loopback
 from madang.domain.slots import Slots
 from madang.fabric.base import Fabric
 from madang.fabric.local import LocalFabric
@@ -32,6 +33,7 @@ from madang.loops.launch import LaunchLoop
 from madang.loops.reap import ReapLoop
 from madang.loops.schedule import ScheduleLoop
 from madang.loops.watch import WatchLoop
+from madang.schemas.agent import NodeReport
 from madang.sdk.connection import FILE_NAME, Connection
 from madang.services import Services
 from madang.services.assembly import assemble
@@ -40,6 +42,18 @@ from madang.services.pulse import Pulse
 Report = Callable[[str, str], None]
 
 _ADMIN: Final = "admin"
+
+
+def _describe(node: NodeReport) -> str:
+    """One line for whoever starts the platform: what the node is, and what it lacks and why."""
+    parts = [
+        f"{node.runtime} ({node.runtime_reason})" if node.runtime_reason else node.runtime,
+        f"limits {node.limits}" + (f" ({node.limits_reason})" if node.limits_reason else ""),
+        Slots(node.slots).human(),
+    ]
+    if node.networks_reason:
+        parts.append(f"network {' and '.join(node.networks)} only ({node.networks_reason})")
+    return ", ".join(parts)
 
 
 class Platform:
@@ -154,7 +168,12 @@ class Platform:
         await fabric.start()
         self._cleanup.push_async_callback(fabric.stop)
         found = await agent.report()
-        report("agent", f"{found.runtime}, limits {found.limits}, {Slots(found.slots).human()}")
+        report("agent", _describe(found))
+        if not found.isolated and not is_loopback(settings.host):
+            raise StartupError(
+                f"Sessions would run without walls on this machine ({found.runtime_reason}), so only its own user may "
+                f"reach them: leave out `--host {settings.host}`."
+            )
         return fabric
 
     async def _start_loops(

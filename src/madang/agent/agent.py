@@ -127,6 +127,7 @@ class LocalAgent:
             slots=capacity(self._settings.mem_reserve_bytes),
             runtime=self._runtime.name,
             runtime_reason=self._runtime_reason,
+            isolated=self._runtime.isolated,
             limits=Limits.ENFORCED if self._host.cgroups else Limits.ADVISORY,
             limits_reason=self._limits_reason,
             networks=networks,

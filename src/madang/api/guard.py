@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import traceback
 from typing import Final
 
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from madang.api.problems import make_problem, problem_response
 from madang.domain.ids import new_id
+from madang.domain.names import is_loopback
 
 log = structlog.get_logger(__name__)
 
@@ -22,16 +22,6 @@ _HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
 ]
 _CACHE: Final = (b"cache-control", b"no-store")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, can only mean this very machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def host_of(header: str) -> str:

@@ -16,6 +16,7 @@ from madang.cli import output
 from madang.cli.client import build_environment
 from madang.cli.i18n import t
 from madang.domain.errors import MadangError, StartupError
+from madang.domain.names import is_loopback
 
 if TYPE_CHECKING:
     from madang.app import Platform
@@ -54,21 +55,12 @@ def up(
         "prebuild": False if no_prebuild else None,
     }
     settings = Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in given.items() if v is not None}})
-    if not _is_loopback(settings.host):
+    if not is_loopback(settings.host):
         output.warn(t("up.off_loopback", host=settings.host))
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_Up(settings, began).run())
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Up:

@@ -1,7 +1,8 @@
-"""What may be called what: names of sessions and environments, environment variables, paths inside a container."""
+"""What may be called what: names of sessions and environments, environment variables, paths, and this machine."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 
@@ -71,3 +72,13 @@ def link_stays(directory: tuple[str, ...], target: str) -> bool:
         and ups <= len(directory)
         and (".." not in parts[ups:])
     )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, can only mean this very machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

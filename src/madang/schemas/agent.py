@@ -31,6 +31,7 @@ class NodeReport(Wire):
     slots: dict[str, int]  # capacity offered to sessions, in base units
     runtime: str  # "bubblewrap" or "process"
     runtime_reason: str  # why this runtime: empty for the best one
+    isolated: bool  # whether sessions cannot see the host and each other
     limits: Limits
     limits_reason: str  # why advisory; empty when enforced
     networks: list[NetworkMode]

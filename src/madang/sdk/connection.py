@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Final
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
+from madang.domain.names import is_loopback
 from madang.paths import default_data_dir
 from madang.schemas.base import Wire
 from madang.sdk.errors import NoServer
@@ -26,11 +26,7 @@ class Connection(Wire):
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine, so that no proxy is asked on the way."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(urlsplit(self.url).hostname or "")
 
 
 def connection_file() -> Path:

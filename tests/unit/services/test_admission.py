@@ -23,6 +23,7 @@ def _node(
         slots={},
         runtime="bubblewrap",
         runtime_reason="",
+        isolated=True,
         limits=Limits.ENFORCED,
         limits_reason="",
         networks=["none", "outbound"] if outbound else ["none"],
