@@ -94,7 +94,7 @@ class Transport:
     def parse(self, model: type[M], content: bytes) -> M:
         """Read an answer. Raises ApiError when the server speaks another version of the API."""
         try:
-            return model.model_validate_json(content)
+            return model.model_validate_json(content, extra="ignore")  # a newer server may say more
         except ValidationError:
             raise self._foreign(model.__name__) from None
 

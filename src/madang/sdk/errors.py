@@ -46,7 +46,7 @@ def error_of(problem: Problem) -> MadangError:
 def error_of_response(status: int, body: bytes) -> MadangError:
     """The error to raise for a response that is no success, whoever on the way wrote it."""
     try:
-        return error_of(Problem.model_validate_json(body))
+        return error_of(Problem.model_validate_json(body, extra="ignore"))
     except ValidationError:
         if status in (502, 503, 504):
             return domain.Unavailable(f"The server is not reachable through its proxy (HTTP {status}); try again.")
