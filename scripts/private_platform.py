@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -36,8 +35,7 @@ class PlatformFailed(Exception):
 class PrivatePlatform:
     """Runs `madang up` in a temporary data directory on a free port; on leaving, stops it and removes everything.
 
-    `show` gets each line it prints. Built environments are kept in the clone's build directory for the next time,
-    unless sandboxes could not read them there: as root they run as another user, who cannot enter root's home.
+    `show` gets each line it prints. Built environments are kept in the clone's build directory for the next time.
     """
 
     def __init__(self, show: Callable[[str], None] = lambda line: None) -> None:
@@ -161,7 +159,7 @@ class PrivatePlatform:
         self.data_dir.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
         store = ROOT / "build" / "environments"
         place = self.data_dir / "environments"
-        if place.exists() or not open_to_all(ROOT):
+        if place.exists():
             return
         store.mkdir(parents=True, exist_ok=True)
         place.symlink_to(store)
@@ -175,11 +173,6 @@ class PrivatePlatform:
         for directory, _, _ in os.walk(self._home):
             Path(directory).chmod(0o700)
         shutil.rmtree(self._home)
-
-
-def open_to_all(directory: Path) -> bool:
-    """Whether another user may enter this directory; always true for who is not root, since nobody else has to."""
-    return os.geteuid() != 0 or all(above.stat().st_mode & stat.S_IXOTH for above in (directory, *directory.parents))
 
 
 def wait_for_environment(client: Client, name: str, console: Console) -> None:
