@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -34,6 +35,23 @@ def data_dir() -> Iterator[Path]:
     made = open_directory()
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+async def _made_before() -> AsyncIterator[Path]:
+    made = open_directory()
+    server = EmbeddedPostgres(made)
+    await server.start()
+    await server.stop()
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def ready_dir(_made_before: Path, data_dir: Path) -> Path:
+    """A data directory in which the database has been made already, for tests of everything but the first start."""
+    subprocess.run(["cp", "-a", f"{_made_before}/.", str(data_dir)], check=True)
+    return data_dir
 
 
 @pytest.fixture(scope="session")

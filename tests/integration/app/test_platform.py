@@ -32,9 +32,9 @@ class _Agent(FakeAgent):
 
 
 @pytest.fixture
-def settings(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(ready_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(app_module, "LocalAgent", _Agent)
-    return Settings(data_dir=data_dir, port=0, node_name="node1", prebuild=False)
+    return Settings(data_dir=ready_dir, port=0, node_name="node1", prebuild=False)
 
 
 @pytest.fixture
@@ -104,7 +104,6 @@ async def test_a_second_instance_is_refused_and_the_first_goes_on(platform: Plat
 
 
 async def test_a_lock_file_that_nobody_holds_is_no_obstacle(settings: Settings) -> None:
-    (settings.data_dir / "run").mkdir(mode=0o711)
     (settings.data_dir / "run" / "up.lock").write_text("1\n")
     platform = Platform(settings)
     await platform.start(lambda component, detail: None)
@@ -118,7 +117,7 @@ async def test_a_port_in_use_is_told_before_anything_is_started(settings: Settin
         with pytest.raises(StartupError, match=f"Port {port} .* --port"):
             await platform.start(lambda component, detail: None)
         await platform.stop()
-    assert not (settings.data_dir / "postgres").exists()
+    assert not (settings.data_dir / "postgres" / "postmaster.pid").exists()
 
 
 async def test_it_listens_on_loopback_only(platform: Platform) -> None:

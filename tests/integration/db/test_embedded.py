@@ -29,8 +29,8 @@ from tests.world import World, eventually
 
 
 @pytest.fixture
-async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
-    made = EmbeddedPostgres(data_dir)
+async def server(ready_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    made = EmbeddedPostgres(ready_dir)
     await made.start()
     yield made
     await made.stop()
@@ -90,10 +90,8 @@ async def test_an_adopted_server_is_stopped_and_supervised_too(server: EmbeddedP
     assert not serves(second.pid, data_dir / "postgres")
 
 
-async def test_a_stale_pid_file_that_names_another_program_is_no_obstacle(data_dir: Path) -> None:
-    first = EmbeddedPostgres(data_dir)
-    await first.start()
-    await first.stop()
+async def test_a_stale_pid_file_that_names_another_program_is_no_obstacle(ready_dir: Path) -> None:
+    data_dir = ready_dir
     # The number now belongs to somebody else, who must not be harmed.
     bystander = subprocess.Popen(  # noqa: ASYNC220
         [
