@@ -79,7 +79,7 @@ class LocalAgent:
         self._environments = EnvironmentStore(
             settings.data_dir / "environments",
             [builtin_manifests(), settings.data_dir / "manifests"],
-            settings.data_dir / "cache",
+            settings.data_dir / "cache" / "uv",
             SystemClock(),
         )
         self._watchers: set[asyncio.Queue[ContainerStatus]] = set()
