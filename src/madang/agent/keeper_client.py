@@ -8,7 +8,9 @@ import itertools
 import json
 import os
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -70,7 +72,7 @@ class KeeperClient:
                 break
             if loop.time() > deadline:
                 raise Unavailable(f"The keeper of containers does not start: {complaint or 'no answer'}.")
-            complaint = await self._spawn()
+            complaint = await asyncio.to_thread(self._spawn)
         self._socket = connection
         self._reader = asyncio.create_task(self._read(connection), name="keeper-reader")
         hello = await self.request("hello")
@@ -94,30 +96,29 @@ class KeeperClient:
         connection.setblocking(False)
         return connection
 
-    async def _spawn(self) -> str:
-        """Start a keeper and wait until it is ready or has ended; returns its complaint, empty when it is ready."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-m",
-            "madang.agent.keeper",
-            str(self._directory),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=(self._directory / "keeper.log").open("wb"),
-            start_new_session=True,
-            cwd="/",
-        )
+    def _spawn(self) -> str:
+        """Start a keeper and wait until it is ready or gives up; returns its complaint, empty when it is ready. Blocks."""
+        log = self._directory / "keeper.log"
+        with log.open("wb") as complaints:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "madang.agent.keeper", str(self._directory)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                start_new_session=True,
+                cwd="/",
+            )
         if process.stdout is None:
             return "it has no output"
-        line = await process.stdout.readline()
-        if line.strip() == b"ready":
-            # Nobody waits for the keeper but init, once this process is gone; until then asyncio's watcher does.
+        with process.stdout as said:
+            ready = said.readline().strip() == b"ready"
+        code = process.wait()  # the keeper itself has gone into the background
+        if ready:
             return ""
-        if await process.wait() == 3:
-            await asyncio.sleep(0.02)  # another one holds the lock and will be listening in a moment
+        if code == 3:
+            time.sleep(0.02)  # another one holds the lock and will be listening in a moment
             return "another keeper holds the lock"
-        return (self._directory / "keeper.log").read_text(errors="replace").strip()[-500:]
+        return log.read_text(errors="replace").strip()[-500:]
 
     async def _read(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -29,7 +29,6 @@ def main() -> int:
         return 3
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    become_subreaper()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(SOCKET)
@@ -37,6 +36,9 @@ def main() -> int:
     listener.listen(16)
     listener.setblocking(False)
     print("ready", flush=True)  # noqa: T201 - whoever started us waits for this line
+    if os.fork():
+        os._exit(0)  # whoever started us has nothing to wait for, now or at its own end
+    become_subreaper()
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(null, standard)
