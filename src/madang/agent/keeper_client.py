@@ -97,7 +97,7 @@ class KeeperClient:
         return connection
 
     def _spawn(self) -> str:
-        """Start a keeper and wait until it is ready or gives up; returns its complaint, empty when it is ready. Blocks."""
+        """Start a keeper and wait until it is ready or gives up. Blocks. Returns its complaint; empty when ready."""
         log = self._directory / "keeper.log"
         with log.open("wb") as complaints:
             process = subprocess.Popen(
