@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from madang import __version__
 from madang.api import errors
 from madang.api.document import make_document
 from madang.api.guard import Guard
 from madang.api.routers import environments, exec, files, nodes, server, sessions, streams, uploads
+from madang.api.wire import API
 from madang.services import Services
 
-PREFIX: Final = "/api/v1"
+_ROUTERS: Final = (  # the busiest first
+    sessions.router,
+    streams.router,
+    exec.router,
+    files.router,
+    server.probes,
+    server.router,
+    nodes.router,
+    environments.router,
+    uploads.router,
+)
 
 
 def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI:
@@ -25,18 +36,16 @@ def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI
     app = FastAPI(
         title="Madang",
         version=__version__,
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=f"{API}/openapi.json",
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.services = services
     app.state.closing = asyncio.Event()
-    routes = APIRouter(prefix=PREFIX)
-    for noun in (server, sessions, streams, exec, files, uploads, nodes, environments):
-        routes.include_router(noun.router)
-    app.include_router(routes)
-    app.include_router(server.probes)
+    for router in _ROUTERS:
+        # Not by include_router, which matches the parts of a path anew on each level: a third of the time of a request.
+        app.router.routes.extend(router.routes)
     errors.install(app)
     app.add_middleware(Guard, host=host)
     app.openapi = lambda: make_document(app)  # type: ignore[method-assign]

@@ -16,6 +16,9 @@ from madang.domain.names import NAME_PATTERN
 
 M = TypeVar("M", bound=BaseModel)
 
+API: Final = "/api/v1"
+"""Where all routes but the probes are."""
+
 JSON_LIMIT: Final = 8 << 20
 """Bytes of a JSON body; more is refused before it fills the memory."""
 

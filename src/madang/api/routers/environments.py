@@ -6,10 +6,10 @@ from fastapi import APIRouter, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
-from madang.api.wire import Json, NameRef
+from madang.api.wire import API, Json, NameRef
 from madang.schemas.api import EnvironmentStatus, Page
 
-router = APIRouter(prefix="/environments", tags=["environments"])
+router = APIRouter(prefix=f"{API}/environments", tags=["environments"])
 
 
 @router.get("", response_model=Page[EnvironmentStatus], responses=problems(), operation_id="list_environments")

@@ -7,9 +7,9 @@ from fastapi import APIRouter, WebSocket
 from madang.api.auth import SignedIn, Use
 from madang.api.execution import Execution
 from madang.api.shutdown import closing_of
-from madang.api.wire import SessionRef
+from madang.api.wire import API, SessionRef
 
-router = APIRouter(prefix="/sessions/{session}", tags=["sessions"])
+router = APIRouter(prefix=f"{API}/sessions/{{session}}", tags=["sessions"])
 
 
 @router.websocket("/exec")

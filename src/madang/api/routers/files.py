@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
 from madang.api.wire import (
+    API,
     Directory,
     FilePath,
     Json,
@@ -22,7 +23,7 @@ from madang.api.wire import (
 )
 from madang.schemas.api import FileEntry, Page
 
-router = APIRouter(prefix="/sessions/{session}", tags=["files"])
+router = APIRouter(prefix=f"{API}/sessions/{{session}}", tags=["files"])
 
 _BYTES: Final = "application/octet-stream"
 _TAR: Final = "application/x-tar"

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Path, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
-from madang.api.wire import Json
+from madang.api.wire import API, Json
 from madang.schemas.api import NodeState, Page
 
-router = APIRouter(prefix="/nodes", tags=["nodes"])
+router = APIRouter(prefix=f"{API}/nodes", tags=["nodes"])
 
 NodeRef = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 

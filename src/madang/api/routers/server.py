@@ -10,10 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from madang import __version__
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, open_problems, problems
-from madang.api.wire import Json
+from madang.api.wire import API, Json
 from madang.schemas.api import Health, Me, ServerInfo
 
-router = APIRouter(tags=["server"])
+router = APIRouter(prefix=API, tags=["server"])
 probes = APIRouter(tags=["server"])
 
 _UNREADY: Final[Responses] = {503: {"model": Health, "description": "Not ready; `components` tells what is missing."}}

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, problems
-from madang.api.wire import Json, SessionRef, json_body, read_json
+from madang.api.wire import API, Json, SessionRef, json_body, read_json
 from madang.domain.names import NAME_PATTERN
 from madang.domain.session import SessionKind, SessionState
 from madang.schemas.api import Page, Session, SessionCreate, SessionStop, Usage
 
-router = APIRouter(prefix="/sessions", tags=["sessions"])
+router = APIRouter(prefix=f"{API}/sessions", tags=["sessions"])
 
 _CREATED: Final[Responses] = {
     201: {"headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}}
@@ -41,7 +41,7 @@ async def create_session(
     """Start a session. It is accepted at once and runs as soon as a node has room; `reason` tells what it waits for."""
     wanted = await read_json(request, SessionCreate)
     session = await services.sessions.create(caller, wanted, idempotency_key)
-    return Json(session, 201, {"Location": f"/api/v1/sessions/{session.id}"})
+    return Json(session, 201, {"Location": f"{API}/sessions/{session.id}"})
 
 
 @router.get("", response_model=Page[Session], responses=problems(), operation_id="list_sessions")

@@ -10,9 +10,9 @@ from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, problems
 from madang.api.shutdown import closing_of
 from madang.api.sse import MEDIA_TYPE, EventStream, format_events, format_logs
-from madang.api.wire import SessionRef
+from madang.api.wire import API, SessionRef
 
-router = APIRouter(tags=["streams"])
+router = APIRouter(prefix=API, tags=["streams"])
 
 _EVENT_ID: Final = r"^[0-9]{1,19}-[0-9]{1,19}$"
 _CURSOR: Final = r"^-?[0-9]{1,18}$"

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
-from madang.api.wire import Json, binary_body, body_of
+from madang.api.wire import API, Json, binary_body, body_of
 from madang.schemas.api import Upload
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = APIRouter(prefix=f"{API}/uploads", tags=["uploads"])
 
 
 @router.post(
