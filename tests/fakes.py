@@ -134,6 +134,7 @@ class FakeAgent:
                 "slots": self.slots,
                 "runtime": "bubblewrap",
                 "runtime_reason": "",
+                "isolated": True,
                 "limits": Limits.ENFORCED,
                 "limits_reason": "",
                 "networks": self.networks,

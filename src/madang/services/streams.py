@@ -24,7 +24,7 @@ from madang.schemas.api import Event
 from madang.services.views import event_position, event_view
 
 TICK_SECONDS: Final = 15.0
-_HELD_BACK_SECONDS: Final = 0.01  # a transaction that holds events back ends in a moment
+_HELD_BACK_SECONDS: Final = (0.01, 0.25)  # a transaction that holds events back mostly ends in a moment
 _LAST: Final = frozenset(f"session.{state.value}" for state in ENDED)
 
 
@@ -68,7 +68,10 @@ class StreamService:
                 if time.monotonic() - silent_since >= TICK_SECONDS:
                     yield None
                     silent_since = time.monotonic()
-                row = await self._again(row)
+                again = await self._again(row)
+                if again is None:
+                    return
+                row = again
 
     async def events(
         self, caller: Caller, *, session: str | None = None, after: str | None = None, follow: bool = True
@@ -85,6 +88,7 @@ class StreamService:
         owner = None if caller.is_admin else caller.user_id
         session_id = row.id if row is not None else None
         with self._hub.subscribe("events" if session_id is None else f"session:{session_id}") as changes:
+            pause = _HELD_BACK_SECONDS[0]
             while True:
                 over = row is not None and row.state in ENDED
                 batch = await self._batch(position, session_id, owner)
@@ -96,14 +100,16 @@ class StreamService:
                         return
                     continue
                 if batch.held_back:
-                    await asyncio.sleep(_HELD_BACK_SECONDS)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _HELD_BACK_SECONDS[1])
                     continue
+                pause = _HELD_BACK_SECONDS[0]
                 if over or not follow:
                     return
                 if not await changes.wait(TICK_SECONDS):
                     yield None
-                if row is not None:
-                    row = await self._again(row)
+                if row is not None and (row := await self._again(row)) is None:
+                    return  # deleted, which its last event came before
 
     async def _batch(self, position: tuple[int, int], session_id: str | None, owner: str | None) -> stream.Batch:
         async def read(connection: AsyncConnection) -> stream.Batch:
@@ -111,11 +117,10 @@ class StreamService:
 
         return await self._database.read(read)
 
-    async def _again(self, row: SessionRow) -> SessionRow:
+    async def _again(self, row: SessionRow) -> SessionRow | None:
+        """The session as it is now; None when it has been deleted."""
         found = await self._database.read(lambda connection: sessions.by_id(connection, row.id))
-        if found is None:
-            raise NotFound(f"Session '{row.name}' has been deleted.")
-        return found
+        return None if found is None or found.deleted_at is not None else found
 
     async def _read_log(self, row: SessionRow, cursor: int, *, wait: bool) -> LogPage | None:
         """A page of output; None when there is no container that could have any."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
+from pydantic import ValidationError
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,25 +18,32 @@ from madang.db.tables import nodes
 from madang.schemas.agent import NodeReport
 
 _n = nodes.c
+_SELECT: Final = select(nodes).order_by(_n.name)
 
 
 async def every(connection: AsyncConnection, *, with_use: bool = False) -> list[NodeRow]:
     """All nodes by name; with what holding sessions take of them when asked."""
     used = await used_slots(connection) if with_use else {}
     held = await holding_sessions(connection) if with_use else {}
-    return [
-        NodeRow(
-            row.name,
-            row.state == "ready",
-            row.slots,
-            row.environments,
-            NodeReport.model_validate(row.report),
-            row.last_seen_at,
-            used.get(row.name, {}),
-            held.get(row.name, 0),
+    found: list[NodeRow] = []
+    for row in await connection.execute(_SELECT):
+        try:
+            report = NodeReport.model_validate(row.report)
+        except ValidationError:
+            continue  # of an agent of another version; its next report replaces this one
+        found.append(
+            NodeRow(
+                row.name,
+                row.state == "ready",
+                row.slots,
+                row.environments,
+                report,
+                row.last_seen_at,
+                used.get(row.name, {}),
+                held.get(row.name, 0),
+            )
         )
-        for row in await connection.execute(select(nodes).order_by(_n.name))
-    ]
+    return found
 
 
 async def save(transaction: Transaction, report: NodeReport, environments: Sequence[str], at: datetime) -> None:
