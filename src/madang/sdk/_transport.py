@@ -8,13 +8,13 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from typing import Final, Literal, TypeVar
 
-import httpx
 from pydantic import BaseModel, ValidationError
 
 from madang import __version__
 from madang.domain.errors import Unavailable
 from madang.schemas.api import Problem
 from madang.sdk._events import ServerEvent, read_events
+from madang.sdk._httpx import httpx
 from madang.sdk.connection import Connection
 from madang.sdk.errors import ApiError, NoServer, error_of, error_of_response, unreachable
 

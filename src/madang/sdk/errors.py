@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import httpx
 from pydantic import ValidationError
 
 from madang.domain import errors as domain
 from madang.domain.errors import MadangError
 from madang.schemas.api import Problem
+from madang.sdk._httpx import httpx
 
 
 class ApiError(MadangError):
