@@ -256,13 +256,17 @@ class Keeper:
                 self._forget(output.reader)
                 output.reader = -1
         container.finish(reason, message, code, number)
-        self._save_exit(container)
+        saved = container.save_exit()
         self._dirty.add(container.name)
         self._tell(container)
+        self._let_go(container, saved)
 
-    def _save_exit(self, container: Container) -> None:
-        if not container.save_exit():
-            self._after(1.0, lambda: self._save_exit(container))
+    def _let_go(self, container: Container, saved: bool) -> None:
+        """Forget an ended container once the disk remembers it; on a full disk, try again."""
+        if not saved:
+            self._after(1.0, lambda: self._let_go(container, container.save_exit()))
+        elif self._containers.get(container.name) is container:
+            del self._containers[container.name]
 
     def _output_action(self, container: Container, output: Output) -> Callable[[], None]:
         def act() -> None:
