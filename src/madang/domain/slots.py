@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Final
 
 from madang.domain.errors import InvalidSlots
@@ -35,7 +36,7 @@ _POWER: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 def unit_of(name: str) -> Unit:
     """The unit in which slot `name` is counted. Raises InvalidSlots for a malformed name."""
     if not _NAME.fullmatch(name) or len(name) > 64:
-        raise InvalidSlots(f"'{name}' is not a slot name; write e.g. cpu, mem, cuda.shares or cuda.device.")
+        raise InvalidSlots(f"'{name[:60]}' is not a slot name; write e.g. cpu, mem, cuda.shares or cuda.device.")
     return UNITS.get(name, Unit.COUNT)
 
 
@@ -49,10 +50,11 @@ def parse_amount(name: str, value: str | int) -> int:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise InvalidSlots(f"{name}: write a string such as '2' or '8g', or an integer in the base unit.")
     amount = value if isinstance(value, int) else _parse_text(name, unit, value)
+    # The amount is not shown: Python refuses to write out integers of thousands of digits.
     if amount < 0:
-        raise InvalidSlots(f"{name}: {value} is negative.")
+        raise InvalidSlots(f"{name}: the amount is negative.")
     if amount > MAX_AMOUNT:
-        raise InvalidSlots(f"{name}: {value} is larger than any machine.")
+        raise InvalidSlots(f"{name}: the amount is larger than any machine.")
     return amount
 
 
@@ -60,25 +62,23 @@ def _parse_text(name: str, unit: Unit, text: str) -> int:
     written = text.strip()
     if len(written) > 40:
         raise InvalidSlots(f"{name}: the amount is longer than any number needs to be.")
-    try:
-        if unit is Unit.BYTES:
-            match = _BYTES.fullmatch(written)
-            if match is None:
-                raise InvalidSlots(f"{name}: cannot read '{text}'; write e.g. 512m, 8g or 1.5g.")
-            exact = Decimal(match[1]) * 1024 ** _POWER[match[2].lower()]
-        elif unit is Unit.MILLI:
-            match = _MILLI.fullmatch(written)
-            if match is None:
-                raise InvalidSlots(f"{name}: cannot read '{text}'; write e.g. 2, 0.5 or 500m.")
-            exact = Decimal(match[1]) * (1 if match[2] else 1000)
-        else:
-            if not written.isascii() or not written.isdigit():
-                raise InvalidSlots(f"{name}: cannot read '{text}'; write a whole number such as 1.")
-            exact = Decimal(written)
-    except InvalidOperation:
-        raise InvalidSlots(f"{name}: cannot read '{text}'.") from None
-    if exact != exact.to_integral_value():
-        raise InvalidSlots(f"{name}: '{text}' is finer than the smallest amount that is counted.")
+    # Fractions are exact, where a decimal would round what is written with very many digits.
+    if unit is Unit.BYTES:
+        match = _BYTES.fullmatch(written)
+        if match is None:
+            raise InvalidSlots(f"{name}: cannot read '{written}'; write e.g. 512m, 8g or 1.5g.")
+        exact = Fraction(match[1]) * 1024 ** _POWER[match[2].lower()]
+    elif unit is Unit.MILLI:
+        match = _MILLI.fullmatch(written)
+        if match is None:
+            raise InvalidSlots(f"{name}: cannot read '{written}'; write e.g. 2, 0.5 or 500m.")
+        exact = Fraction(match[1]) * (1 if match[2] else 1000)
+    else:
+        if not written.isascii() or not written.isdigit():
+            raise InvalidSlots(f"{name}: cannot read '{written}'; write a whole number such as 1.")
+        exact = Fraction(written)
+    if exact.denominator != 1:
+        raise InvalidSlots(f"{name}: '{written}' is finer than the smallest amount that is counted.")
     return int(exact)
 
 
