@@ -38,8 +38,9 @@ def check_variables(variables: dict[str, str]) -> dict[str, str]:
 def relative_path(path: str) -> tuple[str, ...]:
     """Split a path that has to stay beneath a directory into its parts; `""` and `.` give none.
 
-    Raises UnsafePath for absolute paths, `..`, NUL, and parts longer than 255 bytes. This is the check of form; whoever
-    opens the path still has to resolve it beneath a directory descriptor, because symbolic links are not seen here.
+    Raises UnsafePath for absolute paths, `..`, NUL, halves of characters, and parts longer than 255 bytes. This is the
+    check of form; whoever opens the path still has to resolve it beneath a directory descriptor, because symbolic links
+    are not seen here.
     """
     if "\0" in path:
         raise UnsafePath("The path contains a NUL character.")
@@ -48,9 +49,11 @@ def relative_path(path: str) -> tuple[str, ...]:
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in parts:
         raise UnsafePath(f"'{path[:200]}' leaves the work directory through '..'.")
-    if len(path.encode("utf-8", "surrogateescape")) > 4096 or any(
-        len(part.encode("utf-8", "surrogateescape")) > 255 for part in parts
-    ):
+    try:
+        sizes = [len(part.encode("utf-8", "surrogateescape")) for part in (path, *parts)]
+    except UnicodeEncodeError:
+        raise UnsafePath("The path contains half of a character, which no file system can hold.") from None
+    if sizes[0] > 4096 or max(sizes[1:], default=0) > 255:
         raise UnsafePath("The path is longer than a file system allows (255 bytes a part, 4096 in all).")
     return parts
 
