@@ -57,6 +57,7 @@ class OutputWriter:
         self._bases = _segments(self._directory)
         self._file = -1
         self._dropped = 0
+        self._dropped_at = 0
         self.end = 0
         if self._bases:
             self.end = self._bases[-1] + os.stat(_segment_name(self._bases[-1]), dir_fd=self._directory).st_size
@@ -76,14 +77,20 @@ class OutputWriter:
 
     def write(self, stream: int, data: bytes, time: int) -> None:
         """Append one piece of output."""
+        kept = 0
         try:
-            if self._dropped:
-                self._append(DROPPED, str(self._dropped).encode(), time)
-                self._dropped = 0
+            self._record_loss(time)
             for start in range(0, len(data), self._record_limit):
                 self._append(stream, data[start : start + self._record_limit], time)
+                kept = start + self._record_limit
         except OSError:
-            self._dropped += len(data)
+            self._dropped += max(len(data) - kept, 0)
+            self._dropped_at = time
+
+    def _record_loss(self, time: int) -> None:
+        if self._dropped:
+            self._append(DROPPED, str(self._dropped).encode(), time)
+            self._dropped = 0
 
     def _append(self, stream: int, data: bytes, time: int) -> None:
         if self._file < 0 or self.end - self._bases[-1] >= self._segment_limit:
@@ -100,6 +107,8 @@ class OutputWriter:
 
     def close(self) -> None:
         """Make the output durable and let go of the files."""
+        with contextlib.suppress(OSError):  # the disk is full still
+            self._record_loss(self._dropped_at)
         if self._file >= 0:
             with contextlib.suppress(OSError):
                 os.fdatasync(self._file)
@@ -125,7 +134,7 @@ def read_output(directory: str, cursor: int, limit: int) -> tuple[list[Record], 
     """Records from `cursor` on, about `limit` bytes of them; and how many bytes before them are gone.
 
     A cursor before the oldest segment continues there; one inside a record (nobody was given such a one) continues at
-    the next record; a negative one counts back from the end.
+    the next record; a negative one counts back from the end, to the beginning of the record it falls into.
     """
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -135,32 +144,34 @@ def read_output(directory: str, cursor: int, limit: int) -> tuple[list[Record], 
         bases = _segments(handle)
         if not bases:
             return [], 0
-        if cursor < 0:
-            last = bases[-1] + os.stat(_segment_name(bases[-1]), dir_fd=handle).st_size
-            cursor = max(last + cursor, bases[0])
+        last = bases[-1] + os.stat(_segment_name(bases[-1]), dir_fd=handle).st_size
+        # Not behind the end: no file system can seek as far as a cursor may be written.
+        cursor = min(cursor, last) if cursor >= 0 else _record_at(handle, bases, last + cursor)
         gone = max(0, bases[0] - cursor)
         cursor = max(cursor, bases[0])
         records: list[Record] = []
         size = 0
         for index, base in enumerate(bases):
-            following = bases[index + 1] if index + 1 < len(bases) else None
-            if following is not None and following <= cursor:
+            following = bases[index + 1] if index + 1 < len(bases) else last
+            if following <= cursor and index + 1 < len(bases):
                 continue
-            for record in _read_segment(handle, base, cursor):
-                records.append(record)
-                size += record.end - record.start
-                if size >= limit:
-                    return records, gone
+            try:
+                for record in _read_segment(handle, base, cursor):
+                    records.append(record)
+                    size += record.end - record.start
+                    if size >= limit:
+                        return records, gone
+            except FileNotFoundError:  # rotated away since it was listed
+                if records:
+                    return records, gone  # who reads on from here is told
+                gone += following - max(cursor, base)
         return records, gone
     finally:
         os.close(handle)
 
 
 def _read_segment(directory: int, base: int, cursor: int) -> Iterator[Record]:
-    try:
-        descriptor = os.open(_segment_name(base), os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:  # rotated away since it was listed
-        return
+    descriptor = os.open(_segment_name(base), os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with open(descriptor, "rb", buffering=1 << 16) as file:
         position = max(cursor - base, 0)
         if position and not _is_record(os.pread(descriptor, HEADER.size, position)):
@@ -180,6 +191,36 @@ def _is_record(head: bytes) -> bool:
         return not head
     magic, stream, _, length = HEADER.unpack(head)
     return magic == MAGIC and stream in _NAMES and length <= _MAX_RECORD
+
+
+def _record_at(directory: int, bases: list[int], position: int) -> int:
+    """Where the newest whole record that begins at or before `position` begins; else where the oldest does.
+
+    Found by walking from a segment's beginning: at any other place a program may have written what looks like a record.
+    """
+    for base in reversed(bases):
+        if base > position:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(_segment_name(base), os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                found = _last_start(descriptor, position - base)
+            finally:
+                os.close(descriptor)
+            if found is not None:
+                return base + found
+    return bases[0]
+
+
+def _last_start(descriptor: int, position: int) -> int | None:
+    size = os.fstat(descriptor).st_size
+    found, place = None, 0
+    while place <= position and len(head := os.pread(descriptor, HEADER.size, place)) == HEADER.size:
+        following = place + HEADER.size + int(HEADER.unpack(head)[3])
+        if following > size:
+            break
+        found, place = place, following
+    return found
 
 
 def _boundary(descriptor: int, position: int) -> int:
