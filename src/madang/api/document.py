@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from madang.schemas.agent import ExecSpec
+from madang.schemas.agent import ExecSpec, ExitReport
 from madang.schemas.api import Event, LogEvent, Problem, SessionCreate, SessionStop
 from madang.schemas.base import Wire
 
@@ -18,7 +18,11 @@ Teams share computers and GPUs for AI work: start sandboxed sessions, follow the
 Every request but the probes carries `Authorization: Bearer TOKEN`. Errors are problem details (RFC 9457) with a stable
 `code`. Listings come in pages: pass `next` as `cursor` to get the page behind. Streams are server-sent events that
 resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
-`/api/v1/sessions/{session}/exec`: the client first sends an ExecSpec as text; `madang.schemas.exec` describes the rest.
+`/api/v1/sessions/{session}/exec`. The client first sends an ExecSpec as a text frame. Binary frames are one byte, 0 for
+stdin, 1 for stdout, 2 for stderr, and then data. Text frames of the client are `{"type": "resize", "rows", "columns"}`,
+`{"type": "signal", "number"}`, `{"type": "eof"}`; the last one of the server is `{"type": "exit", "exit": ExitReport}` or
+`{"type": "error", "problem": Problem}`. Either side may have 1 MiB of data under way and grants the other more by
+`{"type": "window", "bytes"}` as it takes some. The process is killed when the socket closes.
 """
 
 _TAGS: Final = [
@@ -31,7 +35,7 @@ _TAGS: Final = [
     {"name": "environments", "description": "What a container can run."},
 ]
 
-_BESIDES: Final[list[type[Wire]]] = [Problem, SessionCreate, SessionStop, LogEvent, Event, ExecSpec]
+_BESIDES: Final[list[type[Wire]]] = [Problem, SessionCreate, SessionStop, LogEvent, Event, ExecSpec, ExitReport]
 """Models that no route names as its response or parameter, since it reads or writes them as bytes."""
 
 _OPEN: Final = frozenset({"/healthz", "/readyz"})
