@@ -20,7 +20,7 @@ Every request but the probes carries `Authorization: Bearer TOKEN`. Errors are p
 resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
 `/api/v1/sessions/{session}/exec`. The client first sends an ExecSpec as a text frame. Binary frames are one byte, 0 for
 stdin, 1 for stdout, 2 for stderr, and then data. Text frames of the client are `{"type": "resize", "rows", "columns"}`,
-`{"type": "signal", "number"}`, `{"type": "eof"}`; the last one of the server is `{"type": "exit", "exit": ExitReport}` or
+`{"type": "signal", "number"}`, `{"type": "eof"}`; the server's last is `{"type": "exit", "exit": ExitReport}` or
 `{"type": "error", "problem": Problem}`. Either side may have 1 MiB of data under way and grants the other more by
 `{"type": "window", "bytes"}` as it takes some. The process is killed when the socket closes.
 """
