@@ -15,6 +15,7 @@ from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.pulse import Pulse
+from madang.services.room import Room
 from madang.services.sessions import SessionService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
@@ -25,11 +26,12 @@ def assemble(
     settings: Settings, *, database: Database, hub: Hub, fabric: Fabric, clock: Clock, pulse: Pulse
 ) -> Services:
     """All use cases over one database and one fabric."""
+    room = Room(settings.data_dir)
     return Services(
-        sessions=SessionService(database, fabric, clock, NodeCatalog(database, hub)),
+        sessions=SessionService(database, fabric, clock, NodeCatalog(database, hub), room),
         nodes=NodeService(database),
         environments=EnvironmentService(fabric),
-        uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes),
+        uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),
         tokens=TokenService(database, hub, clock),
         streams=StreamService(database, fabric, hub),
         health=HealthService(database, fabric, pulse, newest()),

@@ -20,6 +20,7 @@ from madang.schemas.api import Page, Session, SessionCreate
 from madang.services.admission import admit
 from madang.services.catalog import NodeCatalog
 from madang.services.contents import SessionContents
+from madang.services.room import Room
 from madang.services.views import session_view
 
 _KEY_LIMIT: Final = 255
@@ -30,10 +31,11 @@ _GRACE_LIMIT: Final = 3600.0
 class SessionService(SessionContents):
     """`ref` is a session's id, or its name: then the caller's live session of that name, else the newest one."""
 
-    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: NodeCatalog) -> None:
+    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: NodeCatalog, room: Room) -> None:
         super().__init__(database, fabric)
         self._clock = clock
         self._catalog = catalog
+        self._room = room
 
     async def create(self, caller: Caller, request: SessionCreate, idempotency_key: str | None = None) -> Session:
         """Accept a session; it is durable when this returns.
@@ -46,6 +48,7 @@ class SessionService(SessionContents):
             raise InvalidInput(f"An Idempotency-Key has 1 to {_KEY_LIMIT} characters.")
         if idempotency_key is not None and "\0" in idempotency_key:
             raise InvalidInput("An Idempotency-Key cannot contain a NUL character.")
+        self._room.require()
         digest = hashlib.sha256(request.model_dump_json().encode()).digest()
         admitted = admit(request, await self._catalog.nodes())
         session_id = new_id()

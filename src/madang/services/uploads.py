@@ -19,6 +19,7 @@ from madang.domain.slots import format_amount
 from madang.faults import write_point
 from madang.schemas.api import Upload
 from madang.services.archives import check_archive
+from madang.services.room import Room
 
 _BLOCK: Final = 1 << 20
 PARTIAL: Final = ".part"
@@ -27,11 +28,12 @@ PARTIAL: Final = ".part"
 class UploadService:
     """Uploads lie in the data directory until a session has unpacked them, at most an hour when none uses them."""
 
-    def __init__(self, database: Database, clock: Clock, directory: Path, limit: int) -> None:
+    def __init__(self, database: Database, clock: Clock, directory: Path, limit: int, room: Room) -> None:
         self._database = database
         self._clock = clock
         self._directory = directory
         self._limit = limit
+        self._room = room
 
     async def accept(self, caller: Caller, data: AsyncIterator[bytes]) -> Upload:
         """Receive a tar or tar.gz archive.
@@ -39,6 +41,7 @@ class UploadService:
         Raises TooLarge (packed or unpacked), UnsafePath for members that are absolute, contain `..`, link outside, or
         are devices, InvalidInput when it is no archive, StorageFull.
         """
+        self._room.require()
         upload_id = new_id()
         place = self._directory / upload_id
         partial = place.with_suffix(PARTIAL)

@@ -33,7 +33,8 @@ def killed() -> Iterator[Up]:
 
 def client_of(up: Up) -> Client:
     connection = json.loads((up.data_dir / "connection.json").read_text())
-    return Client(connection["url"], connection["token"])
+    # Little patience with a server that is gone: here somebody killed it on purpose.
+    return Client(connection["url"], connection["token"], patience=1)
 
 
 def reaches(client: Client, ref: str, *states: str) -> None:
