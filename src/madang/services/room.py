@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +14,20 @@ _NEEDED: Final = 48 << 20
 because of new work."""
 
 
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
 class Room:
     """Refuses new work in time: a session accepted onto a full disk could not even be told that it failed."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, free_bytes: Callable[[Path], int] = _free_bytes) -> None:
         self._data_dir = data_dir
+        self._free_bytes = free_bytes
 
     def require(self) -> None:
         """Raises StorageFull when little is left."""
-        free = shutil.disk_usage(self._data_dir).free
+        free = self._free_bytes(self._data_dir)
         if free < _NEEDED:
             raise StorageFull(
                 f"The disk of {self._data_dir} is nearly full ({free >> 20} MiB free), so nothing new is accepted. "
