@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from typing import Final, cast
 
 from pydantic import ValidationError
 
-from madang.agent.files import WorkDirectory
+from madang.agent.files import WorkDirectory, remove_tree
 from madang.agent.keeper.container import EXIT_FILE, STATE_FILE, read_json, write_whole
 from madang.agent.keeper.plan import ContainerPlan, ExitRecord, Identity
 from madang.domain.errors import StaleEpoch
@@ -126,7 +125,7 @@ class ContainerDirectory:
             try:
                 spec = ContainerSpec.model_validate_json((directory / SPEC_FILE).read_bytes())
             except (OSError, ValidationError):
-                shutil.rmtree(directory, ignore_errors=True)
+                _remove_tree(directory)
                 continue
             container = self._container(spec, directory)
             plan = container.plan()
@@ -156,7 +155,7 @@ class ContainerDirectory:
         """Make the directories; spec.json comes last and makes them count."""
         directory = self.root / spec.container_id
         if directory.exists():
-            shutil.rmtree(directory)
+            _remove_tree(directory)
         directory.mkdir(mode=0o711)
         directory.chmod(0o711)
         work = directory / "work"
@@ -194,16 +193,10 @@ class ContainerDirectory:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Delete a tree in which somebody may have taken away our own right to enter directories."""
-    for _ in range(2):
-        shutil.rmtree(directory, ignore_errors=True)
-        if not directory.exists():
-            return
-        for path, _, _ in os.walk(directory):
-            with contextlib.suppress(OSError):
-                os.chmod(path, 0o700)
-            for name in os.listdir(path):
-                below = os.path.join(path, name)
-                if os.path.isdir(below) and not os.path.islink(below):
-                    with contextlib.suppress(OSError):
-                        os.chmod(below, 0o700)
+    """Delete a container's directory as far as it can be deleted."""
+    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            remove_tree(parent, directory.name)
+    finally:
+        os.close(parent)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +27,9 @@ _RESOLVE_NO_MAGICLINKS: Final = 0x02
 _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
 _CHUNK: Final = 1 << 18
+_ATTEMPTS: Final = 100
+_PASSES: Final = 1_000_000  # of removing: a session that goes on making files must not hold us for ever
+_LAST_TIME: Final = 253_402_300_799  # the end of the year 9999, in seconds since the epoch
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -51,11 +53,15 @@ def open_beneath(directory: int, parts: tuple[str, ...], flags: int, *, links: b
     if not parts:
         return os.open(".", flags | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (0 if links else _RESOLVE_NO_SYMLINKS)
-    try:
-        return _openat2(directory, "/".join(parts), flags, resolve)
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
-            raise
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return _openat2(directory, "/".join(parts), flags, resolve)
+        except OSError as error:
+            if error.errno == errno.EAGAIN and left:
+                continue  # something, anywhere, was renamed while a link went up: the kernel asks to try again
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+            break
     here = os.dup(directory)
     try:
         for part in parts[:-1]:
@@ -145,7 +151,7 @@ class WorkDirectory:
         return made
 
     def make_directory(self, path: str, mode: int = 0o755) -> None:
-        """Make a directory and its parents; an existing one stays as it is."""
+        """Make a directory and its parents; one that is there keeps what it holds and takes the mode."""
         if not relative_path(path):
             return
         with self.parent_of(path) as (parent, name):
@@ -207,6 +213,8 @@ class WorkDirectory:
         """Make a symbolic link that stays within the work directory. Raises UnsafePath when it would not."""
         parts = relative_path(path)
         depth = len(parts) - 1
+        if "\0" in target:
+            raise UnsafePath(f"The target of the link '{path}' contains a NUL character.")
         for part in target.split("/"):
             depth += -1 if part == ".." else 0 if part in ("", ".") else 1
             if depth < 0 or target.startswith("/"):
@@ -222,9 +230,12 @@ class WorkDirectory:
     def hard_link(self, path: str, existing: str) -> None:
         """Make a second name for a file that is already there."""
         with self.parent_of(existing) as (source, source_name), self.parent_of(path) as (parent, name):
-            if not stat.S_ISREG(os.stat(source_name, dir_fd=source, follow_symlinks=False).st_mode):
+            found = os.stat(source_name, dir_fd=source, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
                 raise UnsafePath(f"'{path}' is a hard link to something that is not a file.")
             with suppress(FileNotFoundError):
+                if os.path.samestat(found, os.stat(name, dir_fd=parent, follow_symlinks=False)):
+                    return  # a file linked to itself, as tar writes one that it was given twice
                 os.unlink(name, dir_fd=parent)
             os.link(source_name, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
 
@@ -236,7 +247,7 @@ class WorkDirectory:
         with self._opened("/".join(parts[:-1]), os.O_RDONLY | os.O_DIRECTORY) as parent, explained(path):
             mode = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
-                shutil.rmtree(parts[-1], dir_fd=parent)
+                remove_tree(parent, parts[-1])
             else:
                 os.unlink(parts[-1], dir_fd=parent)
 
@@ -245,29 +256,105 @@ class WorkDirectory:
         parts = relative_path(path)
         if not parts:
             with self._opened("", os.O_RDONLY | os.O_DIRECTORY) as root:
-                yield from self._walk(root, "")
+                yield from _walk(root, "")
             return
         with self._opened("/".join(parts[:-1]), os.O_RDONLY | os.O_DIRECTORY) as parent:
             with explained(path):
                 status = os.stat(parts[-1], dir_fd=parent, follow_symlinks=False)
-            yield from self._walk_one(parent, parts[-1], "/".join(parts), status)
+            yield "/".join(parts), status, parent, parts[-1]
+            below = _enter_walk(parent, parts[-1]) if stat.S_ISDIR(status.st_mode) else None
+            if below is not None:
+                try:
+                    yield from _walk(below, "/".join(parts))
+                finally:
+                    os.close(below)
 
-    def _walk(self, directory: int, base: str) -> Iterator[tuple[str, os.stat_result, int, str]]:
-        for name in sorted(os.listdir(directory)):
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                yield from self._walk_one(directory, name, f"{base}/{name}" if base else name, status)
 
-    def _walk_one(
-        self, directory: int, name: str, path: str, status: os.stat_result
-    ) -> Iterator[tuple[str, os.stat_result, int, str]]:
-        yield path, status, directory, name
-        if stat.S_ISDIR(status.st_mode):
-            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+def _walk(top: int, base: str) -> Iterator[tuple[str, os.stat_result, int, str]]:
+    """Everything beneath a directory. Without recursion: sessions nest directories deeper than Python calls."""
+    stack = [(os.dup(top), base, sorted(os.listdir(top), reverse=True))]
+    try:
+        while stack:
+            directory, above, names = stack[-1]
+            if not names:
+                os.close(stack.pop()[0])
+                continue
+            name = names.pop()
+            path = f"{above}/{name}" if above else name
             try:
-                yield from self._walk(below, path)
-            finally:
-                os.close(below)
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:  # gone since it was listed
+                continue
+            yield path, status, directory, name
+            below = _enter_walk(directory, name) if stat.S_ISDIR(status.st_mode) else None
+            if below is not None:
+                stack.append((below, path, sorted(os.listdir(below), reverse=True)))
+    finally:
+        for directory, _, _ in stack:
+            os.close(directory)
+
+
+def _enter_walk(directory: int, name: str) -> int | None:
+    """Open a directory that was seen; None when it is gone or exchanged for something else since."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise explain(error, name) from None
+
+
+def remove_tree(parent: int, name: str) -> None:
+    """Remove a directory and all beneath it, following no link, however deep it is. Raises OSError.
+
+    Directories within are first moved up into the topmost one, so that two open directories and no recursion suffice.
+    """
+    top = _open_to_empty(parent, name)
+    try:
+        for _ in range(_PASSES):
+            names = os.listdir(top)
+            if not names:
+                break
+            for below in names:
+                with suppress(FileNotFoundError):  # somebody else took it away
+                    _remove_level(top, below)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _remove_level(top: int, name: str) -> None:
+    if not _is_directory(top, name):
+        os.unlink(name, dir_fd=top)
+        return
+    inner = _open_to_empty(top, name)
+    try:
+        for entry in os.listdir(inner):
+            if _is_directory(inner, entry):
+                os.close(_open_to_empty(inner, entry))  # only who may write to it may move it
+                os.rename(entry, f".madang-{new_id()}", src_dir_fd=inner, dst_dir_fd=top)
+            else:
+                os.unlink(entry, dir_fd=inner)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=top)
+
+
+def _is_directory(directory: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+
+
+def _open_to_empty(directory: int, name: str) -> int:
+    """Open a directory, taking back the right to when it was given up."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    if os.geteuid() != 0:
+        seen = os.open(name, os.O_PATH | flags, dir_fd=directory)
+        try:
+            with suppress(OSError):  # not ours: opening it tells
+                os.chmod(f"/proc/self/fd/{seen}", 0o700)  # what was opened, whatever has the name by now
+        finally:
+            os.close(seen)
+    return os.open(name, os.O_RDONLY | flags, dir_fd=directory)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -285,7 +372,8 @@ def _entry(path: str, status: os.stat_result) -> FileEntry:
         kind = "directory"
     elif stat.S_ISLNK(mode):
         kind = "symlink"
-    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    # Anybody may give a file a time of any age; one that no calendar has must not hide the others.
+    modified = datetime.fromtimestamp(min(max(status.st_mtime, 0), _LAST_TIME), UTC)
     return FileEntry(
         path=os.fsencode(path).decode("utf-8", "replace"), kind=kind, size=status.st_size, modified_at=modified
     )
