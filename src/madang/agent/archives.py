@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO, Final, cast
 
-from madang.agent.files import WorkDirectory, explained
+from madang.agent.files import WorkDirectory, explain, explained
 from madang.domain.errors import InvalidInput, TooLarge, UnsafePath
 from madang.domain.names import relative_path
 from madang.domain.slots import format_amount
+from madang.tars import BoundedMember
 
 _MEMBERS: Final = 1_000_000
 
@@ -35,13 +38,14 @@ def unpack(directory: WorkDirectory, source: BinaryIO, base: str, limit: int) ->
     relative_path(base)
     total = 0
     try:
-        with tarfile.open(fileobj=source, mode="r|*") as archive:
+        with tarfile.open(fileobj=source, mode="r|*", tarinfo=BoundedMember) as archive:
             for count, member in enumerate(archive):
-                total += member.size if member.isreg() else 0
+                total += max(member.size, 0) if member.isreg() else 0
                 if total > limit or count >= _MEMBERS:
                     raise TooLarge(f"The archive holds more than {format_amount('mem', limit)} or {_MEMBERS} files.")
                 _place(directory, archive, member, base)
-    except (tarfile.TarError, EOFError, OSError) as error:
+                archive.members = []  # type: ignore[attr-defined] # it would keep every one
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise InvalidInput(f"The archive cannot be read as tar or tar.gz: {error}.") from None
 
 
@@ -80,15 +84,23 @@ def pack(directory: WorkDirectory, path: str, write: Callable[[bytes], object]) 
                 archive.addfile(member)
             elif stat.S_ISLNK(status.st_mode):
                 member.type = tarfile.SYMTYPE
-                member.linkname = os.readlink(entry, dir_fd=parent)
-                archive.addfile(member)
+                with suppress(OSError):  # gone, or no link any more, since it was looked at
+                    member.linkname = os.readlink(entry, dir_fd=parent)
+                if member.linkname:
+                    archive.addfile(member)
             elif stat.S_ISREG(status.st_mode):
                 _pack_file(archive, member, parent, entry)
 
 
 def _pack_file(archive: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str) -> None:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with explained(member.name), open(os.open(name, flags, dir_fd=parent), "rb") as file:
+    try:
+        descriptor = os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+            return  # gone, or no file any more, since it was looked at
+        raise explain(error, member.name) from None
+    with explained(member.name), open(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
             member.size = status.st_size

@@ -12,15 +12,8 @@ from typing import IO, Final
 from madang.domain.errors import InvalidInput, TooLarge, UnsafePath
 from madang.domain.names import relative_path
 from madang.domain.slots import format_amount
+from madang.tars import BoundedMember
 
-_HEADER_LIMIT: Final = 1 << 20
-_EXTENDED: Final = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
 _ENTRIES_LIMIT: Final = 1_000_000
 _READ: Final = 1 << 18
 
@@ -39,15 +32,6 @@ class _Limited:
         if self._left < 0:
             raise TooLarge(_too_large(self._limit))
         return data
-
-
-class _Member(tarfile.TarInfo):
-    """Refuses extended headers so long that reading them would fill the memory."""
-
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _EXTENDED and self.size > _HEADER_LIMIT:
-            raise InvalidInput("The archive has a header that is longer than any name needs to be.")
-        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
 
 
 def check_archive(path: Path, limit: int) -> None:
@@ -69,7 +53,7 @@ def check_archive(path: Path, limit: int) -> None:
 
 def _check_members(stream: _Limited, limit: int) -> None:
     size = 0
-    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member, bufsize=_READ) as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=BoundedMember, bufsize=_READ) as archive:  # type: ignore[call-overload]
         for count, member in enumerate(archive, start=1):
             _check_member(member)
             size += max(member.size, 0)
