@@ -2,6 +2,9 @@
 # What the tests need of the system beside .venv: a program that gives sandboxes an outbound network.
 set -euo pipefail
 
+if [[ $EUID -eq 0 && -c /dev/net/tun ]]; then
+  chmod 666 /dev/net/tun # its usual mode; some containers make it root's only
+fi
 command -v pasta >/dev/null || command -v slirp4netns >/dev/null && exit 0
 if [[ $EUID -ne 0 ]]; then
   echo "Neither pasta nor slirp4netns is installed, so tests of the outbound network are skipped." \
