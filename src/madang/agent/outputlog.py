@@ -117,19 +117,6 @@ class OutputWriter:
         os.close(self._directory)
 
 
-def output_end(directory: str) -> int:
-    """The cursor behind the newest complete or incomplete record."""
-    try:
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return 0
-    try:
-        bases = _segments(handle)
-        return bases[-1] + os.stat(_segment_name(bases[-1]), dir_fd=handle).st_size if bases else 0
-    finally:
-        os.close(handle)
-
-
 def read_output(directory: str, cursor: int, limit: int) -> tuple[list[Record], int]:
     """Records from `cursor` on, about `limit` bytes of them; and how many bytes before them are gone.
 
