@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from scripts.private_platform import ROOT, PrivatePlatform
 
@@ -20,10 +21,11 @@ def test_a_private_platform_serves_and_leaves_no_process_and_no_file() -> None:
     assert not home.exists()
 
 
+@pytest.mark.timeout(900)  # the first time it downloads and builds an environment
 def test_the_demo_trains_shows_a_limit_and_stops_everything(tmp_path: Path) -> None:
     picture = tmp_path / "demo.svg"
     command = [sys.executable, "-m", "scripts.demo", "--screenshot", str(picture)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=800)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     for job in ("small", "medium", "large"):
         assert f"{job} | accuracy 0." in finished.stdout
