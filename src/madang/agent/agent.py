@@ -159,7 +159,7 @@ class LocalAgent:
         if container is None:
             return
         if event["event"] == "output":
-            container.changed.set()
+            container.changed.ring()
         elif event["epoch"] == container.spec.epoch:
             self._take(container, event)
 
@@ -177,7 +177,7 @@ class LocalAgent:
             self._changed(container)
 
     def _changed(self, container: Container) -> None:
-        container.changed.set()
+        container.changed.ring()
         for watcher in self._watchers:
             watcher.put_nowait(container.status)
         if container.phase is Phase.ENDED:
@@ -267,7 +267,6 @@ class LocalAgent:
 
     async def _hand_over(self, container: Container) -> None:
         """Give the launch to the keeper and wait until it runs or has ended."""
-        container.changed.clear()
         try:
             view = await self._keeper.request("start", plan=str(container.directory / PLAN_FILE))
         except KeeperError:
@@ -277,8 +276,7 @@ class LocalAgent:
             raise
         self._take(container, view)
         while container.phase is Phase.STARTING:
-            await container.changed.wait()
-            container.changed.clear()
+            await container.changed.wait(container.changed.rung)
 
     def _launch_failed(self, container: Container, message: str) -> None:
         if container.phase is not Phase.ENDED:
@@ -347,14 +345,14 @@ class LocalAgent:
         if wait > 0 and container.phase is not Phase.ENDED:
             await self._keeper.follow(container_id, True)
         while True:
-            container.changed.clear()
+            seen = container.changed.rung
             ended = container.phase is Phase.ENDED
             page = await asyncio.to_thread(read_page, container.log_directory, cursor, limit, ended)
             left = deadline - asyncio.get_running_loop().time()
             if page.chunks or page.ended or left <= 0:
                 return page
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(container.changed.wait(), left)
+                await asyncio.wait_for(container.changed.wait(seen), left)
 
     async def exec(self, container_id: str, spec: ExecSpec) -> KeptExec:
         container = self._find(container_id)

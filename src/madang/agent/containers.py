@@ -18,6 +18,7 @@ from typing import Final, cast
 
 from pydantic import ValidationError
 
+from madang.agent.bell import Bell
 from madang.agent.files import WorkDirectory, remove_tree
 from madang.agent.keeper.container import EXIT_FILE, STATE_FILE, read_json, write_whole
 from madang.agent.keeper.plan import ContainerPlan, ExitRecord, Identity
@@ -50,7 +51,7 @@ class Container:
     cpus: list[int] = field(default_factory=list)
     main_pid: int = 0
     starting: asyncio.Task[None] | None = None
-    changed: asyncio.Event = field(default_factory=asyncio.Event)  # new phase or new output
+    changed: Bell = field(default_factory=Bell)  # new phase or new output
 
     @property
     def status(self) -> ContainerStatus:
