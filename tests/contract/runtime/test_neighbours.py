@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,10 +13,11 @@ from tests.contract.runtime.bench import Bench
 
 
 @pytest.fixture
-async def limited(walled: Bench) -> Bench:
+async def limited(walled: Bench) -> AsyncIterator[Bench]:
     if not await walled.limits_hold():
         pytest.skip("no writable control groups on this machine: limits are advisory")
-    return walled
+    yield walled
+    await walled.clear()  # nothing greedy goes on beside the tests that follow
 
 
 async def neighbour_is_well(bench: Bench) -> None:
