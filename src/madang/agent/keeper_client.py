@@ -99,7 +99,7 @@ class KeeperClient:
     def _spawn(self) -> str:
         """Start a keeper and wait until it is ready or gives up. Blocks. Returns its complaint; empty when ready."""
         log = self._directory / "keeper.log"
-        with log.open("wb") as complaints:
+        with log.open("ab") as complaints:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-m", "madang.agent.keeper", str(self._directory)],
                 stdin=subprocess.DEVNULL,

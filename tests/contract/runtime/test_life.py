@@ -134,6 +134,16 @@ async def test_a_removed_container_is_gone_and_stays_gone(bench: Bench) -> None:
         await bench.agent.read_log(spec.container_id)
 
 
+async def test_many_short_ones_at_once_each_end_as_they_should(bench: Bench) -> None:
+    keeper = bench.agent.keeper_pid
+    specs = [bench.shell(f"echo {number}; exit {number}", cpu=100, mem=32 << 20) for number in range(60)]
+    results = await asyncio.gather(*(bench.run(spec) for spec in specs))
+    assert [(result.stdout, result.exit.code) for result in results] == [
+        (f"{number}\n", number) for number in range(60)
+    ]
+    assert bench.agent.keeper_pid == keeper
+
+
 async def test_exec_runs_beside_the_main_process(bench: Bench) -> None:
     spec = bench.shell("echo mark > file; echo up; sleep 60")
     await bench.start(spec)

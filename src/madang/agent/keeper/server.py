@@ -11,6 +11,7 @@ import selectors
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
@@ -55,12 +56,22 @@ class Keeper:
         self._bury_strangers()
         while not self._idle():
             for key, _ in self._selector.select(self._next_timer()):
-                if key.fd in self._selector.get_map():  # an earlier callback may have closed it
-                    cast(Callable[[], None], key.data)()
+                # An earlier callback may have closed it, and the number may already belong to something else.
+                if self._selector.get_map().get(key.fd) is key:
+                    self._guarded(cast(Callable[[], None], key.data))
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2]()
+                self._guarded(heapq.heappop(self._timers)[2])
             self._tell_output()
+
+    @staticmethod
+    def _guarded(action: Callable[[], None]) -> None:
+        """Run a callback; a fault in it, written to keeper.log, must not take all containers of the node with it."""
+        try:
+            action()
+        except Exception:
+            traceback.print_exc()
+            time.sleep(0.01)  # should it come again and again, the processor stays free for others
 
     def _idle(self) -> bool:
         if self._connections or any(item.phase != "ended" for item in self._containers.values()):
