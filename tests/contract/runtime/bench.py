@@ -99,11 +99,11 @@ class Bench:
                 assert words in seen or not page.ended, f"ended without saying {words!r}: {seen!r}"
         return seen
 
-    async def ended(self, spec: ContainerSpec) -> ExitReport:
+    async def ended(self, spec: ContainerSpec, patience: float = PATIENCE) -> ExitReport:
         """Wait for a container's end."""
         watch = self.agent.watch()
         waiting = asyncio.ensure_future(anext(watch))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             while (status := await self.status(spec)).phase is not Phase.ENDED:
                 await waiting
                 waiting = asyncio.ensure_future(anext(watch))

@@ -57,7 +57,7 @@ async def test_a_flood_of_output_is_kept_to_its_cap(limited: Bench) -> None:
     flood = limited.shell("head -c 1073741824 /dev/zero | tr '\\0' x; echo; echo done >&2", log_bytes=4 << 20, cpu=1000)
     await limited.start(flood)
     await neighbour_is_well(limited)
-    assert (await limited.ended(flood)).reason is ExitReason.EXITED
+    assert (await limited.ended(flood, patience=180)).reason is ExitReason.EXITED
     log = limited.data_dir / "agent" / "containers" / flood.container_id / "log"
     assert sum(file.stat().st_size for file in log.iterdir()) < 8 << 20
     page = await limited.agent.read_log(flood.container_id, -100)
