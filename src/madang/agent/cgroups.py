@@ -17,6 +17,7 @@ _ROOT: Final = "madang"
 _PERIOD: Final = 100_000  # of the CPU quota, in us
 _MIN_QUOTA: Final = 1_000  # the kernel's smallest quota, in us
 _CONTROLLERS: Final = ("cpu", "memory", "pids")
+_LEAF: Final = "supervisor"  # takes the processes of a group whose children get controllers
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,10 @@ def _detect_v2(instance: str) -> tuple[Cgroups | None, str]:
     if mount is None:
         return None, "cgroup v2 is not mounted"
     own = mount / _own_groups().get("", "/").lstrip("/")
-    parents = [mount, own] if os.geteuid() == 0 else [own]
+    # An earlier start moved us, or the shell we come from, into the leaf: its containers' groups lie beside it.
+    parents = [own.parent, own] if own.name == _LEAF else [own]
+    if os.geteuid() == 0:
+        parents.insert(0, mount)
     reason = ""
     for parent in dict.fromkeys(parents):
         try:
@@ -287,7 +291,7 @@ def _delegate(parent: Path) -> None:
     try:
         _enable(parent)
     except OSError:
-        leaf = parent / "supervisor"
+        leaf = parent / _LEAF
         leaf.mkdir(exist_ok=True)
         for pid in _read(parent / "cgroup.procs").split():
             with contextlib.suppress(OSError):  # kernel threads, and processes that just ended

@@ -40,6 +40,7 @@ async def test_a_running_container_is_adopted_and_its_output_has_no_gap(lone: Be
     await lone.says(spec, "line 3\n")
     await replace_agent(lone)
     assert (await lone.status(spec)).phase is Phase.RUNNING
+    assert await lone.agent.usage(spec.container_id) is not None
     result = await lone.exec(spec, "echo", "beside")
     assert result.stdout == "beside\n"
     await lone.agent.write_file(spec.container_id, "stop", pieces())
