@@ -159,7 +159,6 @@ def write_points(up: Faulty, names: Path) -> tuple[int, int]:
     return at_start, in_all
 
 
-@pytest.mark.timeout(1200)  # it starts the platform anew for each of some twenty points
 @pytest.mark.timeout(2400)  # two starts of the platform for each of some forty points
 def test_a_kill_at_every_write_point_of_create_and_stop(faulty: Faulty, tmp_path: Path) -> None:
     at_start, in_all = write_points(faulty, tmp_path / "points")
