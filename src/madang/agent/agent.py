@@ -112,6 +112,8 @@ class LocalAgent:
         await self._keeper.close()
         if self._cleaning:
             await asyncio.wait(self._cleaning)
+        if self._host.cgroups is not None:
+            self._host.cgroups.release()
 
     @property
     def keeper_pid(self) -> int:

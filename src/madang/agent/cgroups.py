@@ -53,6 +53,9 @@ class Cgroups(Protocol):
     def remove(self, name: str) -> None:
         """Kill what is left and remove the group; a missing one is no error."""
 
+    def release(self) -> None:
+        """Remove our own directory when no container is in it; made again at the next start."""
+
 
 def _read(path: str | Path) -> str:
     with open(path) as file:
@@ -161,6 +164,9 @@ class CgroupsV2:
             self.kill(name)
             _remove_directory(self._path(name))
 
+    def release(self) -> None:
+        _remove_directory(str(self._base), patience=0)
+
 
 class CgroupsV1:
     """One hierarchy a controller; `bases` maps cpu, memory and pids to our directory in each."""
@@ -211,6 +217,10 @@ class CgroupsV1:
         self.kill(name)
         for directory in self.directories(name):
             _remove_directory(directory)
+
+    def release(self) -> None:
+        for base in self._bases.values():
+            _remove_directory(str(base), patience=0)
 
 
 def detect(instance: str) -> tuple[Cgroups | None, str]:
