@@ -13,6 +13,7 @@ from madang.schemas.base import Wire
 
 NetworkMode = Literal["none", "outbound"]
 Stream = Literal["stdout", "stderr"]
+DEVICE_KIND = r"^[a-z][a-z0-9]{0,31}$"  # what may stand before the dot of a slot name
 
 
 class Limits(StrEnum):
@@ -20,6 +21,28 @@ class Limits(StrEnum):
 
     ENFORCED = "enforced"  # by cgroups
     ADVISORY = "advisory"  # no writable cgroup: asked for, not enforced
+
+
+class DeviceInfo(Wire):
+    """One device of a node that sessions can hold, whole or a share of it."""
+
+    kind: str = Field(pattern=DEVICE_KIND)  # "cuda", "rocm", "tpu", ...: the part of the slot name before the dot
+    index: int = Field(ge=0)  # on its node, within its kind
+    id: str  # stays the same when the node starts anew: a UUID, or a bus address
+    model: str  # short, as people say it: "A100", "RTX 4090"
+    mem: int = Field(ge=0)  # bytes; 0 where it cannot be known
+    numa: int = -1  # NUMA node of its bus; -1 where unknown
+    links: list[int] = []  # indices of devices of this kind with a fast link to it (NVLink, xGMI, ICI)
+    mock: bool = False  # there is no such hardware: it is for trying things out
+
+
+class DeviceShare(Wire):
+    """What a container holds of one device of its node."""
+
+    kind: str = Field(pattern=DEVICE_KIND)
+    index: int = Field(ge=0)
+    id: str  # of the device, so that a node on which the indices have moved notices
+    milli: int = Field(ge=1, le=1000)  # thousandths of the device; 1000: it alone
 
 
 class NodeReport(Wire):
@@ -37,6 +60,8 @@ class NodeReport(Wire):
     networks: list[NetworkMode]
     networks_reason: str  # why `outbound` is missing; empty when it is there
     version: str  # of Madang
+    devices: list[DeviceInfo] = []  # `slots` counts them too, as `<kind>.device` and `<kind>.shares`
+    devices_reason: str = ""  # why devices of this machine cannot be used; empty when all is well
 
 
 class ContainerSpec(Wire):
@@ -54,6 +79,9 @@ class ContainerSpec(Wire):
     processes: int = Field(default=1024, ge=1)
     network: NetworkMode = "none"
     log_bytes: int = Field(default=64 << 20, ge=1 << 16)  # newest output kept
+    devices: list[DeviceShare] = []  # what it may see and use; none: it sees no device at all
+    rank: int = Field(default=0, ge=0)  # of this container among the `size` containers of its session; 0: main
+    size: int = Field(default=1, ge=1)
 
 
 class Phase(StrEnum):
