@@ -34,6 +34,14 @@ class SessionState(StrEnum):
     LOST = "lost"  # the node or the record of its process is gone
 
 
+class Layout(StrEnum):
+    """How the containers of a session are spread over nodes."""
+
+    ANY = "any"  # on as few nodes as possible
+    ONE_NODE = "one-node"
+    SPREAD = "spread"  # every container on another node
+
+
 class ExitReason(StrEnum):
     """Why a container's main process is no more."""
 

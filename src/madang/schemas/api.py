@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
+from madang.domain.container import ContainerState
 from madang.domain.names import NAME_PATTERN
-from madang.domain.session import ExitReason, SessionKind, SessionState
-from madang.schemas.agent import EnvironmentStatus, FileEntry, LogChunk, NetworkMode, NodeReport, Usage
+from madang.domain.session import ExitReason, Layout, SessionKind, SessionState
+from madang.schemas.agent import DeviceInfo, EnvironmentStatus, FileEntry, LogChunk, NetworkMode, NodeReport, Usage
 from madang.schemas.base import Wire
 
 __all__ = ["EnvironmentStatus", "FileEntry", "LogChunk", "NodeReport", "Usage"]
 
+DEFAULT_GROUP: Final = "default"
+"""The resource group that is always there, and that new nodes join."""
+
 Id = Annotated[str, Field(pattern=r"^[0-9a-z]{26}$")]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Argument = Annotated[str, Field(max_length=32_768, pattern=r"^[^\x00]*$")]
+Model = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f|]*$")]
+Seconds = Annotated[float, Field(ge=1, le=316_224_000, allow_inf_nan=False)]  # up to ten years
+Weight = Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)]  # 2: twice the share of one who has 1
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+EndOfDay = Annotated[str, Field(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+TimeZone = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")]  # e.g. Asia/Seoul
+UserName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Amount = Annotated[int, Field(ge=0, le=2**63 - 1)] | Annotated[str, Field(max_length=40)]
 T = TypeVar("T")
 
@@ -39,6 +51,9 @@ class Problem(Wire):
     errors: list[str] = []  # each invalid field in a sentence
 
 
+SessionRef = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[0-9a-z-]+$")]
+
+
 class SessionCreate(Wire):
     """What somebody asks for. A string amount is what people write ("0.5", "8g"); an integer is in the base unit."""
 
@@ -51,6 +66,18 @@ class SessionCreate(Wire):
     processes: int = Field(default=1024, ge=1, le=1_000_000)
     network: NetworkMode | None = None  # null: outbound where a node offers it, else none
     upload: Id | None = None  # an archive from POST /uploads, unpacked into the work directory
+    resource_group: Name = DEFAULT_GROUP
+    models: list[Model] = Field(default=[], max_length=16)  # of its devices, any of these; empty: any
+    size: int = Field(default=1, ge=1, le=512)  # containers, each with `slots`; all start together or none
+    layout: Layout = Layout.ANY
+    priority: int = Field(default=0, ge=-100, le=100)  # higher goes first; above 0 is for administrators
+    start_at: AwareDatetime | None = None  # not before
+    max_seconds: Seconds | None = None  # of running; then it is stopped and has failed
+    deadline: AwareDatetime | None = None  # it has failed when it has not started by then
+    after: list[SessionRef] = Field(default=[], max_length=64)  # ids or names: when they have ended
+    after_ok: list[SessionRef] = Field(default=[], max_length=64)  # when they have succeeded
+    preemptible: bool | None = None  # whether it may have to give way; null: batch may, others may not
+    reservation: Name | None = None  # whose room it may use
 
 
 class SessionExit(Wire):
@@ -60,6 +87,35 @@ class SessionExit(Wire):
     code: int | None = None
     signal: int | None = None
     message: str = ""
+
+
+class HeldDevice(Wire):
+    """What a container holds of one device of its node."""
+
+    kind: str
+    index: int
+    milli: int  # thousandths; 1000: the device alone
+
+
+class SessionContainer(Wire):
+    """One container of a session."""
+
+    role: Literal["main", "sub"]
+    rank: int  # 0 is the main container
+    node: str
+    state: ContainerState
+    devices: list[HeldDevice]
+    exit: SessionExit | None
+
+
+class Waiting(Wire):
+    """Why a session waits: `reason` says it in English, `code` and `values` let a client say it in any language."""
+
+    code: str
+    values: dict[str, str | int | float]
+    position: int  # in the queue of its resource group, from 1
+    of: int
+    estimated_start: datetime | None  # where run times are known
 
 
 class Session(Wire):
@@ -82,6 +138,39 @@ class Session(Wire):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    resource_group: str = DEFAULT_GROUP
+    models: list[str] = []
+    size: int = 1
+    layout: Layout = Layout.ANY
+    priority: int = 0
+    start_at: datetime | None = None
+    max_seconds: float | None = None
+    deadline: datetime | None = None
+    after: list[str] = []  # ids
+    after_ok: list[str] = []
+    preemptible: bool = False
+    reservation: str | None = None
+    containers: list[SessionContainer] = []  # by rank; none before it was first given a node
+    waiting: Waiting | None = None  # while it is pending
+    requeues: int = 0  # how often it gave way to others and was queued anew
+
+
+class PlannedContainer(Wire):
+    """Where a container would go."""
+
+    rank: int
+    node: str
+    devices: list[HeldDevice]
+
+
+class PlanAnswer(Wire):
+    """What would happen to a session if it were submitted now. Nothing is kept of the question."""
+
+    starts: bool  # at once
+    placements: list[PlannedContainer]  # by rank; empty when it would wait
+    reason: str  # why it would wait, one sentence
+    waiting: Waiting | None
+    would_preempt: list[str]  # names of sessions that would have to give way to it
 
 
 class SessionStop(Wire):
@@ -97,6 +186,13 @@ class Upload(Wire):
     size: int
 
 
+class DeviceState(DeviceInfo):
+    """A device of a node, and who holds how much of it."""
+
+    used: int  # thousandths
+    sessions: list[str]  # names of those who hold it, as far as the caller may see them
+
+
 class NodeState(Wire):
     """A node, what it offers, and what of it is taken."""
 
@@ -107,6 +203,89 @@ class NodeState(Wire):
     sessions: int
     report: NodeReport
     last_seen_at: datetime
+    resource_group: str = DEFAULT_GROUP
+    devices: list[DeviceState] = []
+
+
+class NodeUpdate(Wire):
+    """What an administrator may change of a node."""
+
+    resource_group: Name
+
+
+class CalendarWindow(Wire):
+    """A part of every week in which a resource group has its own rule. `end` <= `start` passes midnight."""
+
+    name: Name
+    days: list[Day] = Field(default=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], min_length=1, max_length=7)
+    start: TimeOfDay = "00:00"
+    end: EndOfDay = "24:00"
+    kinds: list[SessionKind] = Field(default=[], max_length=4)  # that may start; empty: all
+    gpus: Literal["any", "whole", "fractions"] = "any"  # what sessions with devices may ask for
+
+
+class GroupPolicy(Wire):
+    """How a resource group shares its nodes."""
+
+    queue: Literal["fifo", "lifo", "drf", "fair-share"] = "drf"
+    placement: Literal["pack", "spread", "fgd"] = "fgd"
+    backfill: bool = True  # others may pass a blocked session when that does not delay it
+    aging_seconds: float = Field(default=3600, ge=0, le=31_622_400, allow_inf_nan=False)  # a step of priority; 0: none
+    half_life_days: float = Field(default=7, gt=0, le=3660, allow_inf_nan=False)  # of the history of fair-share
+    user_weights: dict[UserName, Weight] = Field(default={}, max_length=10_000)  # missing: 1
+    project_weights: dict[UserName, Weight] = Field(default={}, max_length=10_000)
+    preemption: bool = False  # batch gives way to interactive
+    preemption_grace_seconds: float = Field(default=30, ge=0, le=3600, allow_inf_nan=False)
+    timezone: TimeZone = "UTC"  # of the calendar
+    calendar: list[CalendarWindow] = Field(default=[], max_length=64)  # empty: no rule; else it covers the whole week
+    reservation_lead_hours: float = Field(default=4, ge=0, le=720, allow_inf_nan=False)  # room is kept free so early
+
+
+class ResourceGroup(Wire):
+    """A named set of nodes with one queue and its own policy."""
+
+    name: str
+    policy: GroupPolicy
+    nodes: list[str]
+    pending: int  # sessions
+    running: int  # sessions that hold room
+
+
+class ReservationCreate(Wire):
+    """Room kept for some users: every week (`days`, `start`, `end`), or once (`starts_at`, `ends_at`)."""
+
+    name: Name
+    resource_group: Name = DEFAULT_GROUP
+    slots: dict[str, Amount] = Field(min_length=1, max_length=16)  # in all; of devices whole ones: cuda.device
+    models: list[Model] = Field(default=[], max_length=16)
+    users: list[UserName] = Field(min_length=1, max_length=1000)  # names
+    days: list[Day] = Field(default=[], max_length=7)
+    start: TimeOfDay | None = None
+    end: EndOfDay | None = None
+    timezone: TimeZone = "UTC"
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = None
+
+
+class Reservation(Wire):
+    """Room kept for some users, and when next."""
+
+    id: Id
+    name: str
+    resource_group: str
+    slots: dict[str, int]  # base units
+    models: list[str]
+    users: list[str]
+    days: list[Day]
+    start: str | None
+    end: str | None
+    timezone: str
+    starts_at: datetime | None
+    ends_at: datetime | None
+    next_start: datetime | None  # of the occurrence that is on or comes next; null: it is over
+    next_end: datetime | None
+    created_by: str
+    created_at: datetime
 
 
 class Event(Wire):
