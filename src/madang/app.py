@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import resource
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -42,6 +43,15 @@ from madang.services.pulse import Pulse
 Report = Callable[[str, str], None]
 
 _ADMIN: Final = "admin"
+_FILES: Final = 65_536  # open at once; some tools slow down where as many as the kernel can are allowed
+
+
+def _allow_many_files() -> None:
+    """Every open stream is a descriptor, and login shells allow only 1024 of those that they could."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _describe(node: NodeReport) -> str:
@@ -73,6 +83,7 @@ class Platform:
 
         Raises StartupError saying what to do. `stop` has to be called in any case.
         """
+        _allow_many_files()
         self._prepare()
         bound = bind(self._settings.host, self._settings.port)
         self._cleanup.callback(bound.close)

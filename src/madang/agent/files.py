@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -28,6 +29,7 @@ _RESOLVE_NO_SYMLINKS: Final = 0x04
 _RESOLVE_BENEATH: Final = 0x08
 _CHUNK: Final = 1 << 18
 _ATTEMPTS: Final = 100
+_OPEN_LEVELS: Final = 32  # of one walk; a process may have as few as 1024 files open
 _PASSES: Final = 1_000_000  # of removing: a session that goes on making files must not hold us for ever
 _LAST_TIME: Final = 253_402_300_799  # the end of the year 9999, in seconds since the epoch
 
@@ -270,28 +272,76 @@ class WorkDirectory:
                     os.close(below)
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being walked through."""
+
+    directory: int  # the open directory; -1 while it is closed to spare descriptors
+    path: str
+    names: list[str]  # still to be visited, the next one last
+    status: os.stat_result
+
+    @classmethod
+    def at(cls, directory: int, path: str) -> _Level:
+        """Takes the descriptor over, also when the directory cannot be listed."""
+        try:
+            return cls(directory, path, sorted(os.listdir(directory), reverse=True), os.fstat(directory))
+        except OSError:
+            os.close(directory)
+            raise
+
+
 def _walk(top: int, base: str) -> Iterator[tuple[str, os.stat_result, int, str]]:
-    """Everything beneath a directory. Without recursion: sessions nest directories deeper than Python calls."""
-    stack = [(os.dup(top), base, sorted(os.listdir(top), reverse=True))]
+    """Everything beneath a directory. Without recursion: sessions nest directories deeper than Python calls.
+
+    And with few descriptors: they also nest them deeper than a process may have files open.
+    """
+    stack = [_Level.at(os.dup(top), base)]
     try:
         while stack:
-            directory, above, names = stack[-1]
-            if not names:
-                os.close(stack.pop()[0])
+            level = stack[-1]
+            if not level.names:
+                stack.pop()
+                try:
+                    if stack and stack[-1].directory < 0 and not _reopen(stack[-1], level.directory):
+                        return  # moved away meanwhile, so what is left of it is no longer here
+                finally:
+                    os.close(level.directory)
                 continue
-            name = names.pop()
-            path = f"{above}/{name}" if above else name
+            name = level.names.pop()
+            path = f"{level.path}/{name}" if level.path else name
             try:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                status = os.stat(name, dir_fd=level.directory, follow_symlinks=False)
             except FileNotFoundError:  # gone since it was listed
                 continue
-            yield path, status, directory, name
-            below = _enter_walk(directory, name) if stat.S_ISDIR(status.st_mode) else None
+            yield path, status, level.directory, name
+            below = _enter_walk(level.directory, name) if stat.S_ISDIR(status.st_mode) else None
             if below is not None:
-                stack.append((below, path, sorted(os.listdir(below), reverse=True)))
+                stack.append(_Level.at(below, path))
+                if len(stack) > _OPEN_LEVELS:
+                    _close(stack[-1 - _OPEN_LEVELS])
     finally:
-        for directory, _, _ in stack:
-            os.close(directory)
+        for level in stack:
+            _close(level)
+
+
+def _close(level: _Level) -> None:
+    if level.directory >= 0:
+        os.close(level.directory)
+        level.directory = -1
+
+
+def _reopen(level: _Level, below: int) -> bool:
+    """Open a level again from a directory that was in it; False when that one has been moved elsewhere."""
+    try:
+        directory = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=below)
+    except OSError:
+        return False
+    if not os.path.samestat(os.fstat(directory), level.status):
+        os.close(directory)
+        return False
+    level.directory = directory
+    return True
 
 
 def _enter_walk(directory: int, name: str) -> int | None:

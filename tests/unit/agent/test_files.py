@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -187,20 +188,44 @@ def test_deleting_takes_a_whole_directory(place: _Place) -> None:
     assert place.names() == ["keep"]
 
 
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
 def test_a_directory_deeper_than_any_path_is_listed_packed_and_deleted(place: _Place) -> None:
     here = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY)
     for name in ["deep"] + ["d" * 10] * 1500:
         os.mkdir(name, dir_fd=here)
+        os.mknod("later", dir_fd=here)
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
         os.close(here)
         here = below
     os.close(here)
     try:
-        assert sum(1 for _ in place.work.walk("deep")) == 1501
+        names = [path.rpartition("/")[2] for path, _, _, _ in place.work.walk("deep")]
+        assert (names.count("d" * 10), names.count("later")) == (1500, 1500)
         place.work.delete("deep")
-        assert place.names() == []
+        assert place.names() == ["later"]
     finally:  # nothing in Python would clean up after us
         subprocess.run(["rm", "-rf", place.path / "deep"], check=True)
+
+
+def test_a_directory_that_moves_while_it_is_listed_leads_nowhere_else(place: _Place) -> None:
+    inner = "deep" + "/d" * 100
+    for name in (f"{inner}/file", "deep/d/left", "elsewhere/secret"):
+        place.put(name)
+    seen = []
+    for path, _, _, _ in place.work.walk("deep"):
+        seen.append(path)
+        if path == f"{inner}/file":
+            (place.path / "deep" / "/".join(["d"] * 40)).rename(place.path / "elsewhere" / "moved")
+    assert f"{inner}/file" in seen
+    assert not [path for path in seen if "secret" in path]
 
 
 @pytest.mark.parametrize("path", ["missing", "missing/too", "file/below"])
