@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from madang.db.engine import Scalar
 from madang.domain.container import ContainerState
-from madang.domain.session import Exit, SessionKind, SessionState
+from madang.domain.session import Exit, Layout, SessionKind, SessionState
 from madang.schemas.agent import NetworkMode, NodeReport
+from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
+
+StopReason = Literal["", "user", "time", "preempted"]
+"""Who wants a session to end: somebody who asked, its maximum run time, or another session that needs its room."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDevice:
+    """What a container holds of one device of its node: thousandths, 1000 for the device alone."""
+
+    kind: str
+    index: int
+    milli: int
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
-    """A container of a session: where it is and how it ended."""
+    """A container of a session: where it is, what it holds there and how it ended. Rank 0 is the main container."""
 
     id: str
     session_id: str
@@ -23,11 +37,24 @@ class ContainerRow:
     started_at: datetime | None
     ended_at: datetime | None
     exit: Exit | None
+    rank: int = 0
+    devices: tuple[HeldDevice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingRow:
+    """Why a session waits, in a form that every language can say; see domain.why."""
+
+    code: str
+    values: dict[str, str | int | float]
+    position: int  # in the queue of its resource group, from 1
+    of: int
+    estimated_start: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session with its owner's name and its main container, None before it was first scheduled."""
+    """A session with its owner's name and its containers by rank, none before it was first scheduled."""
 
     id: str
     owner_id: str
@@ -49,7 +76,28 @@ class SessionRow:
     started_at: datetime | None
     ended_at: datetime | None
     deleted_at: datetime | None
-    main: ContainerRow | None
+    containers: tuple[ContainerRow, ...] = ()
+    resource_group: str = DEFAULT_GROUP
+    models: tuple[str, ...] = ()
+    size: int = 1
+    layout: Layout = Layout.ANY
+    priority: int = 0
+    start_at: datetime | None = None
+    max_seconds: float | None = None
+    deadline: datetime | None = None
+    preemptible: bool = False
+    reservation: str | None = None
+    waiting: WaitingRow | None = None
+    requeues: int = 0
+    stop_reason: StopReason = ""
+    preempted_for: str | None = None
+    after: tuple[str, ...] = ()  # ids of sessions that have to end first
+    after_ok: tuple[str, ...] = ()  # ids of those that have to succeed first
+
+    @property
+    def main(self) -> ContainerRow | None:
+        """The container whose end is the session's end."""
+        return self.containers[0] if self.containers else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +124,60 @@ class NodeRow:
     environments: list[str]
     report: NodeReport
     last_seen_at: datetime
-    used: dict[str, int] = field(default_factory=dict)
+    resource_group: str = DEFAULT_GROUP
+    used: dict[str, int] = field(default_factory=dict)  # slot to amount, device slots included
     sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUse:
+    """What one session holds of one device."""
+
+    node: str
+    kind: str
+    index: int
+    milli: int
+    session_id: str
+    session: str  # its name
+    owner_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A resource group and its policy."""
+
+    name: str
+    policy: GroupPolicy
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """When a reservation holds: every week on some days between two times of day, or once between two moments."""
+
+    days: tuple[Day, ...] = ()
+    start: str | None = None
+    end: str | None = None
+    timezone: str = "UTC"
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRow:
+    """Room of a resource group kept for some users at some times: counted slots, and whole devices of a kind."""
+
+    id: str
+    name: str
+    resource_group: str
+    slots: dict[str, int]
+    device_kind: str  # "" when it has no devices
+    device_count: int
+    models: tuple[str, ...]  # of the devices; empty: any
+    users: tuple[str, ...]  # names
+    schedule: ScheduleRow
+    created_by: str  # id of a user
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +224,26 @@ class KeyRow:
 
     digest: bytes
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What a user took of a resource group: slot-seconds, decayed until `as_of`. Devices count as `<kind>.shares`."""
+
+    resource_group: str
+    user_id: str
+    user: str  # name
+    slots: dict[str, float]
+    as_of: datetime
+    half_life_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyRow:
+    """What a pending session waits for."""
+
+    session_id: str
+    on_session_id: str
+    on_name: str
+    on_state: SessionState
+    ok: bool  # whether the other has to succeed, not only to end

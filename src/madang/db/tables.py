@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -30,6 +31,7 @@ _Time: Final = DateTime(timezone=True)
 
 LIVE: Final = "state IN ('pending', 'scheduled', 'preparing', 'running', 'terminating')"
 HOLDING: Final = "state IN ('scheduled', 'preparing', 'running', 'terminating')"
+LIMITED: Final = "state = 'running' AND max_seconds IS NOT NULL"
 
 users: Final = Table(
     "users",
@@ -53,6 +55,14 @@ tokens: Final = Table(
     Column("revoked_at", _Time),
 )
 
+resource_groups: Final = Table(
+    "resource_groups",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("policy", JSONB, nullable=False),  # schemas.api.GroupPolicy; what is absent has its default
+    Column("created_at", _Time, nullable=False),
+)
+
 nodes: Final = Table(
     "nodes",
     metadata,
@@ -62,6 +72,13 @@ nodes: Final = Table(
     Column("environments", JSONB, nullable=False),  # names
     Column("report", JSONB, nullable=False),
     Column("last_seen_at", _Time, nullable=False),
+    Column(
+        "resource_group",
+        Text,
+        ForeignKey("resource_groups.name", name="nodes_resource_group"),
+        nullable=False,
+        server_default="default",
+    ),
     CheckConstraint("state IN ('ready', 'unreachable')", name="nodes_state"),
 )
 
@@ -97,11 +114,28 @@ sessions: Final = Table(
     Column("started_at", _Time),
     Column("ended_at", _Time),
     Column("deleted_at", _Time),
+    Column("resource_group", Text, nullable=False, server_default="default"),
+    Column("models", JSONB, nullable=False, server_default=text("'[]'")),  # of devices; empty: any
+    Column("size", Integer, nullable=False, server_default=text("1")),  # containers
+    Column("layout", Text, nullable=False, server_default="any"),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("start_at", _Time),  # not before
+    Column("max_seconds", Float),  # of running
+    Column("deadline", _Time),
+    Column("preemptible", Boolean, nullable=False, server_default=text("false")),
+    Column("reservation", Text),  # name of one whose room it may use
+    # Why it waits, for machines; `reason` is the same as a sentence. Null once it has been given its nodes.
+    Column("waiting", JSONB),
+    Column("requeues", Integer, nullable=False, server_default=text("0")),  # how often it gave way
+    Column("stop_reason", Text, nullable=False, server_default=""),
+    Column("preempted_for", _Id),  # the session it gives way to while it is stopped for that
+    CheckConstraint("stop_reason IN ('', 'user', 'time', 'preempted')", name="sessions_stop_reason"),
     Index("sessions_live_name", "owner_id", "name", unique=True, postgresql_where=text(LIVE)),
     Index("sessions_owner", "owner_id", "id"),
     Index("sessions_name", "name", "id"),
     Index("sessions_pending", "created_at", "id", postgresql_where=text("state = 'pending'")),
     Index("sessions_holding", "id", postgresql_where=text(HOLDING)),
+    Index("sessions_limited", "started_at", postgresql_where=text(LIMITED)),
     Index("sessions_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),
     Index("sessions_upload", "upload_id", postgresql_where=text("upload_id IS NOT NULL")),
 )
@@ -116,7 +150,8 @@ containers: Final = Table(
     Column("node", Text, nullable=False),
     Column("epoch", Integer, nullable=False),  # counts launches; fixed when the session is scheduled
     Column("state", Text, nullable=False),
-    Column("slots", JSONB, nullable=False),
+    Column("slots", JSONB, nullable=False),  # all it holds; shares and whole devices as slots, too
+    Column("devices", JSONB, nullable=False, server_default=text("'[]'")),  # of {kind, index, milli}
     Column("started_at", _Time),
     Column("ended_at", _Time),
     Column("exit_reason", Text),
@@ -127,6 +162,46 @@ containers: Final = Table(
     CheckConstraint("role IN ('main', 'sub')", name="containers_role"),
     Index("containers_ended", "ended_at", postgresql_where=text("state = 'ended'")),
     Index("containers_node", "node", postgresql_where=text("state <> 'removed'")),
+)
+
+session_dependencies: Final = Table(
+    "session_dependencies",
+    metadata,
+    Column("session_id", _Id, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("on_session_id", _Id, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("ok", Boolean, nullable=False),  # whether that session has to succeed, not only to end
+    Index("session_dependencies_on", "on_session_id"),
+)
+
+reservations: Final = Table(
+    "reservations",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("resource_group", Text, ForeignKey("resource_groups.name", ondelete="CASCADE"), nullable=False),
+    Column("slots", JSONB, nullable=False),
+    Column("devices", JSONB),  # {kind, count, models}
+    Column("users", JSONB, nullable=False),  # names
+    Column("schedule", JSONB, nullable=False),
+    Column("created_by", _Id, ForeignKey("users.id"), nullable=False),
+    Column("created_at", _Time, nullable=False),
+)
+
+usage: Final = Table(
+    "usage",
+    metadata,
+    Column("resource_group", Text, ForeignKey("resource_groups.name", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("slots", JSONB, nullable=False),  # slot to slot-seconds, decayed until `as_of`
+    Column("as_of", _Time, nullable=False),
+    Column("half_life_seconds", Float, nullable=False),
+)
+
+leaders: Final = Table(
+    "leaders",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),  # of the newest leader: decisions of older ones are refused
 )
 
 events: Final = Table(

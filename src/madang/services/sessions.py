@@ -73,7 +73,6 @@ class SessionService(SessionContents):
             started_at=None,
             ended_at=None,
             deleted_at=None,
-            main=None,
         )
 
         async def save(transaction: Transaction) -> SessionRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,15 +10,15 @@ from sqlalchemy import Row, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import ContainerRow
-from madang.db.tables import containers, sessions
+from madang.db.rows import ContainerRow, DeviceUse, HeldDevice
+from madang.db.tables import HOLDING, containers, sessions
 from madang.domain.container import ContainerState
 from madang.domain.session import Exit, ExitReason, SessionState
 
 _c = containers.c
 
 _SELECT: Final = select(
-    _c.id, _c.session_id, _c.node, _c.epoch, _c.state, _c.started_at, _c.ended_at,
+    _c.id, _c.session_id, _c.position, _c.node, _c.epoch, _c.state, _c.devices, _c.started_at, _c.ended_at,
     _c.exit_reason, _c.exit_code, _c.exit_signal, _c.exit_message,
 )  # fmt: skip
 
@@ -33,7 +33,14 @@ def _row(row: Row[*tuple[Any, ...]]) -> ContainerRow:
         row.started_at,
         row.ended_at,
         exit_of(row.exit_reason, row.exit_code, row.exit_signal, row.exit_message),
+        row.position,
+        held_devices(row.devices),
     )
+
+
+def held_devices(written: Iterable[Mapping[str, Any]]) -> tuple[HeldDevice, ...]:
+    """The column `devices`, read."""
+    return tuple(HeldDevice(one["kind"], one["index"], one["milli"]) for one in written)
 
 
 def exit_of(reason: str | None, code: int | None, signal: int | None, message: str | None) -> Exit | None:
@@ -56,6 +63,12 @@ async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[Con
         )
         for row in await connection.execute(query)
     }
+
+
+async def of_sessions(connection: AsyncConnection, session_ids: Sequence[str]) -> list[ContainerRow]:
+    """All containers of some sessions, those of each by rank."""
+    query = _SELECT.where(_c.session_id.in_(session_ids)).order_by(_c.session_id, _c.position)
+    return [_row(row) for row in await connection.execute(query)]
 
 
 async def session_of(connection: AsyncConnection, container_id: str) -> str | None:
@@ -111,30 +124,47 @@ async def removable(
 
 
 _USED: Final = text(
-    """
-    SELECT c.node, slot.key, sum(slot.value::bigint)::bigint, count(DISTINCT s.id)
+    f"""
+    SELECT c.node, slot.key, sum(slot.value::bigint)::bigint
     FROM sessions s JOIN containers c ON c.session_id = s.id CROSS JOIN LATERAL jsonb_each_text(c.slots) AS slot
-    WHERE s.state IN ('scheduled', 'preparing', 'running', 'terminating')
+    WHERE s.{HOLDING}
     GROUP BY c.node, slot.key
-    """
+    """  # noqa: S608 - a constant
+)
+
+_HELD: Final = text(
+    f"""
+    SELECT c.node, d.kind, d.index, d.milli, s.id, s.name, s.owner_id
+    FROM sessions s JOIN containers c ON c.session_id = s.id
+        CROSS JOIN LATERAL jsonb_to_recordset(c.devices) AS d(kind text, index int, milli int)
+    WHERE s.{HOLDING}
+    ORDER BY c.node, d.kind, d.index, s.id
+    """  # noqa: S608 - a constant
 )
 
 
 async def used_slots(connection: AsyncConnection) -> dict[str, dict[str, int]]:
-    """What holding sessions take of each node: node to slot to amount in base units."""
+    """What holding sessions take of each node: node to slot to amount in base units.
+
+    Of devices both are told: `<kind>.shares` is the sum of thousandths, `<kind>.device` how many are held whole.
+    """
     used: dict[str, dict[str, int]] = {}
-    for node, slot, amount, _ in await connection.execute(_USED):
+    for node, slot, amount in await connection.execute(_USED):
         used.setdefault(node, {})[slot] = amount
     return used
 
 
+async def device_uses(connection: AsyncConnection) -> list[DeviceUse]:
+    """Which holding session holds how much of which device, by node, kind and index."""
+    return [DeviceUse(*row) for row in await connection.execute(_HELD)]
+
+
 async def holding_sessions(connection: AsyncConnection) -> dict[str, int]:
     """How many sessions hold slots of each node."""
-    holding = [SessionState.SCHEDULED, SessionState.PREPARING, SessionState.RUNNING, SessionState.TERMINATING]
     query = (
         select(_c.node, func.count(sessions.c.id.distinct()).label("holding"))
         .join(sessions, sessions.c.id == _c.session_id)
-        .where(sessions.c.state.in_([state.value for state in holding]))
+        .where(text(f"sessions.{HOLDING}"))
         .group_by(_c.node)
     )
     return {row.node: row.holding for row in await connection.execute(query)}

@@ -39,6 +39,7 @@ async def every(connection: AsyncConnection, *, with_use: bool = False) -> list[
                 row.environments,
                 report,
                 row.last_seen_at,
+                row.resource_group,
                 used.get(row.name, {}),
                 held.get(row.name, 0),
             )
@@ -71,3 +72,11 @@ async def mark_unreachable(transaction: Transaction, name: str, at: datetime) ->
     )
     if done.rowcount:
         transaction.emit("node.unreachable", at, {"node": name})
+
+
+async def move(transaction: Transaction, name: str, group: str, at: datetime) -> bool:
+    """Put a node into another resource group; returns whether there is such a node. What runs on it goes on."""
+    done = await transaction.connection.execute(update(nodes).where(_n.name == name).values(resource_group=group))
+    if done.rowcount:
+        transaction.emit("node.moved", at, {"node": name, "group": group})
+    return bool(done.rowcount)

@@ -8,16 +8,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Integer, Row, Select, and_, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy import Integer, Select, bindparam, case, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
-from madang.db.repositories.containers import exit_of
-from madang.db.rows import ContainerRow, SessionRow
-from madang.db.tables import HOLDING, containers, sessions, users
-from madang.domain.container import ContainerState
+from madang.db.repositories.session_rows import SELECT, complete
+from madang.db.rows import SessionRow
+from madang.db.tables import HOLDING, containers, session_dependencies, sessions
 from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
@@ -26,67 +25,7 @@ from madang.domain.session import ENDED, SessionKind, SessionState, check_transi
 _s = sessions.c
 _c = containers.c
 
-_SELECT: Final = select(
-    sessions,
-    users.c.name.label("owner"),
-    _c.id.label("c_id"),
-    _c.node.label("c_node"),
-    _c.epoch.label("c_epoch"),
-    _c.state.label("c_state"),
-    _c.started_at.label("c_started_at"),
-    _c.ended_at.label("c_ended_at"),
-    _c.exit_reason.label("c_exit_reason"),
-    _c.exit_code.label("c_exit_code"),
-    _c.exit_signal.label("c_exit_signal"),
-    _c.exit_message.label("c_exit_message"),
-).select_from(
-    sessions.join(users, users.c.id == _s.owner_id).outerjoin(
-        containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0)
-    )
-)
-
 _LIVE_STATES: Final = [state.value for state in SessionState if state not in ENDED]
-
-
-def _row(row: Row[*tuple[Any, ...]]) -> SessionRow:
-    return SessionRow(
-        id=row.id,
-        owner_id=row.owner_id,
-        owner=row.owner,
-        name=row.name,
-        kind=SessionKind(row.kind),
-        state=SessionState(row.state),
-        reason=row.reason,
-        environment=row.environment,
-        command=row.command,
-        variables=row.variables,
-        slots=row.slots,
-        processes=row.processes,
-        network=row.network,
-        upload_id=row.upload_id,
-        stop_requested_at=row.stop_requested_at,
-        stop_grace_seconds=row.stop_grace_seconds,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        deleted_at=row.deleted_at,
-        main=_main(row),
-    )
-
-
-def _main(row: Row[*tuple[Any, ...]]) -> ContainerRow | None:
-    if row.c_id is None:
-        return None
-    return ContainerRow(
-        row.c_id,
-        row.id,
-        row.c_node,
-        row.c_epoch,
-        ContainerState(row.c_state),
-        row.c_started_at,
-        row.c_ended_at,
-        exit_of(row.c_exit_reason, row.c_exit_code, row.c_exit_signal, row.c_exit_message),
-    )
 
 
 # Statements are built once for each combination of conditions: building one costs more than running it.
@@ -94,7 +33,7 @@ def _main(row: Row[*tuple[Any, ...]]) -> ContainerRow | None:
 
 def _seen(admin: bool) -> Select[*tuple[Any, ...]]:
     """The rows a caller may know of: all for an admin, otherwise the caller's own; never deleted ones."""
-    query = _SELECT.where(_s.deleted_at.is_(None))
+    query = SELECT.where(_s.deleted_at.is_(None))
     return query if admin else query.where(_s.owner_id == bindparam("me"))
 
 
@@ -131,7 +70,7 @@ def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Se
     return query.order_by(_s.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
-_BY_ID: Final = _SELECT.where(_s.id == bindparam("ref"))
+_BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
 
 
 async def find(connection: AsyncConnection, caller: Caller, ref: str) -> SessionRow:
@@ -147,13 +86,13 @@ async def find(connection: AsyncConnection, caller: Caller, ref: str) -> Session
         row = (await connection.execute(_find_by_name(caller.is_admin), values)).first()
     if row is None:
         raise NotFound(f"There is no session '{ref[:60]}'. 'madang session ls' shows those there are.")
-    return _row(row)
+    return (await complete(connection, [row]))[0]
 
 
 async def by_id(connection: AsyncConnection, session_id: str) -> SessionRow | None:
     """Any session, for the platform itself."""
     row = (await connection.execute(_BY_ID, {"ref": session_id})).first()
-    return None if row is None else _row(row)
+    return None if row is None else (await complete(connection, [row]))[0]
 
 
 async def page(
@@ -176,7 +115,7 @@ async def page(
         "before": before,
         "limit": limit,
     }
-    return [_row(row) for row in await connection.execute(query, values)]
+    return await complete(connection, (await connection.execute(query, values)).all())
 
 
 async def add(transaction: Transaction, row: SessionRow) -> None:
@@ -196,6 +135,16 @@ async def add(transaction: Transaction, row: SessionRow) -> None:
         "network": row.network,
         "upload_id": row.upload_id,
         "created_at": row.created_at,
+        "resource_group": row.resource_group,
+        "models": list(row.models),
+        "size": row.size,
+        "layout": row.layout.value,
+        "priority": row.priority,
+        "start_at": row.start_at,
+        "max_seconds": row.max_seconds,
+        "deadline": row.deadline,
+        "preemptible": row.preemptible,
+        "reservation": row.reservation,
     }
     try:
         await transaction.connection.execute(insert(sessions), values)
@@ -205,6 +154,12 @@ async def add(transaction: Transaction, row: SessionRow) -> None:
                 f"You have a live session named '{row.name}'. Choose another name, or stop that one first."
             ) from error
         raise
+    dependencies = [(one, False) for one in row.after] + [(one, True) for one in row.after_ok]
+    if dependencies:
+        await transaction.connection.execute(
+            insert(session_dependencies),
+            [{"session_id": row.id, "on_session_id": one, "ok": ok} for one, ok in dependencies],
+        )
     _tell(transaction, row, row.state, row.created_at, row.reason)
 
 
@@ -265,13 +220,16 @@ _NOTHING_LEFT: Final = text(
     """
     sessions.deleted_at IS NOT NULL AND NOT EXISTS (
         SELECT FROM containers c WHERE c.session_id = sessions.id AND c.state <> 'removed'
+    ) AND NOT EXISTS (
+        SELECT FROM session_dependencies d JOIN sessions w ON w.id = d.session_id
+        WHERE d.on_session_id = sessions.id AND w.state = 'pending'
     )
     """
 )
 
 
 async def any_purgeable(connection: AsyncConnection) -> bool:
-    """Whether there are deleted sessions of which nothing is left on any node."""
+    """Whether there are deleted sessions of which nothing is left on any node, and that nobody waits for."""
     return (await connection.execute(select(_s.id).where(_NOTHING_LEFT).limit(1))).first() is not None
 
 
@@ -282,8 +240,8 @@ async def purge_deleted(transaction: Transaction) -> None:
 
 async def in_states(connection: AsyncConnection, states: Sequence[SessionState], limit: int = 1000) -> list[SessionRow]:
     """Sessions of all owners in some states, oldest first, for the loops."""
-    query = _SELECT.where(_s.state.in_([state.value for state in states])).order_by(_s.id).limit(limit)
-    return [_row(row) for row in await connection.execute(query)]
+    query = SELECT.where(_s.state.in_([state.value for state in states])).order_by(_s.id).limit(limit)
+    return await complete(connection, (await connection.execute(query)).all())
 
 
 async def claim_scheduled(
@@ -306,8 +264,8 @@ async def claim_scheduled(
     locked = (await transaction.connection.execute(query)).scalars().all()
     if not locked:
         return []
-    query_rows = _SELECT.where(_s.id.in_(locked)).order_by(_s.created_at, _s.id)
-    return [_row(row) for row in await transaction.connection.execute(query_rows)]
+    query_rows = SELECT.where(_s.id.in_(locked)).order_by(_s.created_at, _s.id)
+    return await complete(transaction.connection, (await transaction.connection.execute(query_rows)).all())
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[str, int]:
