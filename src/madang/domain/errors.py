@@ -69,6 +69,14 @@ class Unauthorized(MadangError):
     title = "Not signed in"
 
 
+class Forbidden(MadangError):
+    """The caller is known and may not do this; what may not even be known of is NotFound."""
+
+    code = "forbidden"
+    status = 403
+    title = "Not allowed"
+
+
 class NotFound(MadangError):
     """The object does not exist, or the caller may not know that it does."""
 

@@ -19,13 +19,15 @@ from madang.sdk.connection import Connection
 from madang.sdk.errors import ApiError, NoServer, error_of, error_of_response, unreachable
 
 M = TypeVar("M", bound=BaseModel)
-Method = Literal["GET", "POST", "PUT", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Query = Mapping[str, str | int | bool | list[str]]
 Body = bytes | Callable[[], AsyncIterable[bytes]]
 """Bytes, or what makes a fresh stream of them for each attempt."""
 
 USER_AGENT: Final = f"madang-python/{__version__}"
 API: Final = "/api/v1"
+JSON: Final = {"Content-Type": "application/json"}
+"""Headers of a request with a JSON body."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
 _BUSY: Final = 5.0  # seconds for which a request is sent anew to a server that says it is busy

@@ -10,6 +10,7 @@ from madang.sdk._transport import API, Transport
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.connection import find_connection
 from madang.sdk.files import AsyncFiles
+from madang.sdk.groups import AsyncGroups, AsyncReservations
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.uploads import AsyncUploads
 
@@ -38,6 +39,8 @@ class AsyncClient:
         self.uploads = AsyncUploads(self._transport)
         self.nodes = AsyncNodes(self._transport)
         self.environments = AsyncEnvironments(self._transport)
+        self.groups = AsyncGroups(self._transport)
+        self.reservations = AsyncReservations(self._transport)
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Unpack
 
 from madang.domain.session import SessionKind, SessionState
-from madang.schemas.agent import EnvironmentStatus, ExitReport, NetworkMode, Stream, Usage
-from madang.schemas.api import Event, FileEntry, NodeState, Session, Upload
+from madang.schemas.agent import EnvironmentStatus, ExitReport, Stream, Usage
+from madang.schemas.api import (
+    DEFAULT_GROUP,
+    Day,
+    Event,
+    FileEntry,
+    GroupPolicy,
+    NodeState,
+    PlanAnswer,
+    Reservation,
+    ResourceGroup,
+    Session,
+    Upload,
+)
 from madang.sdk._bridge import Bridge
 from madang.sdk._bytes import Source
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.exec import AsyncExec
 from madang.sdk.files import AsyncFiles
+from madang.sdk.groups import AsyncGroups, AsyncReservations
 from madang.sdk.models import LogPiece, Progress
+from madang.sdk.options import SessionOptions
 from madang.sdk.pack import DEFAULT_LIMIT, Manifest
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.unpack import Unpacked
@@ -74,34 +90,14 @@ class Sessions:
         self._bridge = bridge
 
     def create(
-        self,
-        command: Sequence[str] = (),
-        *,
-        environment: str = "python",
-        slots: Mapping[str, str | int] | None = None,
-        name: str | None = None,
-        kind: SessionKind = SessionKind.BATCH,
-        variables: Mapping[str, str] | None = None,
-        processes: int = 1024,
-        network: NetworkMode | None = None,
-        upload: Upload | str | None = None,
-        idempotency_key: str | None = None,
+        self, command: Sequence[str] = (), *, idempotency_key: str | None = None, **options: Unpack[SessionOptions]
     ) -> Session:
-        """Start a session; returns as soon as it is accepted. See AsyncSessions.create."""
-        return self._bridge.run(
-            self._sessions.create(
-                command,
-                environment=environment,
-                slots=slots,
-                name=name,
-                kind=kind,
-                variables=variables,
-                processes=processes,
-                network=network,
-                upload=upload,
-                idempotency_key=idempotency_key,
-            )
-        )
+        """Start a session; returns as soon as it is accepted. See AsyncSessions.create and SessionOptions."""
+        return self._bridge.run(self._sessions.create(command, idempotency_key=idempotency_key, **options))
+
+    def plan(self, command: Sequence[str] = (), **options: Unpack[SessionOptions]) -> PlanAnswer:
+        """What `create` with the same arguments would lead to now; nothing is kept of it."""
+        return self._bridge.run(self._sessions.plan(command, **options))
 
     def get(self, ref: str) -> Session:
         """Raises NotFound."""
@@ -246,6 +242,10 @@ class Nodes:
         """Raises NotFound."""
         return self._bridge.run(self._nodes.get(name))
 
+    def update(self, name: str, *, resource_group: str) -> NodeState:
+        """Put a node into another resource group. For administrators."""
+        return self._bridge.run(self._nodes.update(name, resource_group=resource_group))
+
 
 class Environments:
     """What a container can run."""
@@ -265,3 +265,79 @@ class Environments:
     def build(self, name: str) -> EnvironmentStatus:
         """Start making it ready in the background; ask `get` how far it is."""
         return self._bridge.run(self._environments.build(name))
+
+
+class Groups:
+    """Sets of nodes with one queue and its own policy."""
+
+    def __init__(self, groups: AsyncGroups, bridge: Bridge) -> None:
+        self._groups = groups
+        self._bridge = bridge
+
+    def list(self) -> list[ResourceGroup]:
+        """All resource groups."""
+        return self._bridge.run(self._groups.list())
+
+    def get(self, name: str) -> ResourceGroup:
+        """Raises NotFound."""
+        return self._bridge.run(self._groups.get(name))
+
+    def set(self, name: str, policy: GroupPolicy) -> ResourceGroup:
+        """Make a resource group, or give it another policy. See AsyncGroups.set."""
+        return self._bridge.run(self._groups.set(name, policy))
+
+    def delete(self, name: str) -> None:
+        """Delete a resource group without nodes and live sessions. Raises Conflict, Forbidden, NotFound."""
+        self._bridge.run(self._groups.delete(name))
+
+
+class Reservations:
+    """Room that is kept for some users at some times."""
+
+    def __init__(self, reservations: AsyncReservations, bridge: Bridge) -> None:
+        self._reservations = reservations
+        self._bridge = bridge
+
+    def list(self) -> list[Reservation]:
+        """Those you may use; an administrator sees all."""
+        return self._bridge.run(self._reservations.list())
+
+    def get(self, name: str) -> Reservation:
+        """Raises NotFound, also for one that is not for you."""
+        return self._bridge.run(self._reservations.get(name))
+
+    def create(
+        self,
+        name: str,
+        *,
+        slots: Mapping[str, str | int],
+        users: Sequence[str],
+        resource_group: str = DEFAULT_GROUP,
+        models: Sequence[str] = (),
+        days: Sequence[Day] = (),
+        start: str | None = None,
+        end: str | None = None,
+        timezone: str = "UTC",
+        starts_at: datetime | None = None,
+        ends_at: datetime | None = None,
+    ) -> Reservation:
+        """Keep room for users, every week or once. See AsyncReservations.create."""
+        return self._bridge.run(
+            self._reservations.create(
+                name,
+                slots=slots,
+                users=users,
+                resource_group=resource_group,
+                models=models,
+                days=days,
+                start=start,
+                end=end,
+                timezone=timezone,
+                starts_at=starts_at,
+                ends_at=ends_at,
+            )
+        )
+
+    def delete(self, name: str) -> None:
+        """Keep no room any longer. Raises Forbidden, NotFound."""
+        self._bridge.run(self._reservations.delete(name))

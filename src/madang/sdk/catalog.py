@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from madang.schemas.agent import EnvironmentStatus
-from madang.schemas.api import NodeState, Page
-from madang.sdk._transport import API, Transport
+from madang.schemas.api import NodeState, NodeUpdate, Page
+from madang.sdk._transport import API, JSON, Transport
 
 _ENVIRONMENTS: Final = f"{API}/environments"
 
@@ -24,6 +24,15 @@ class AsyncNodes:
     async def get(self, name: str) -> NodeState:
         """Raises NotFound."""
         return await self._transport.get(NodeState, f"{API}/nodes/{name}")
+
+    async def update(self, name: str, *, resource_group: str) -> NodeState:
+        """Put a node into another resource group; what runs on it goes on. For administrators.
+
+        Raises Forbidden, and NotFound for an unknown node or group.
+        """
+        body = NodeUpdate(resource_group=resource_group).model_dump_json().encode()
+        response = await self._transport.call("PATCH", f"{API}/nodes/{name}", body=body, headers=JSON)
+        return self._transport.parse(NodeState, response.content)
 
 
 class AsyncEnvironments:

@@ -8,7 +8,7 @@ from types import TracebackType
 from madang.schemas.api import Event, Health, Me, ServerInfo
 from madang.sdk._bridge import Bridge
 from madang.sdk.async_client import AsyncClient
-from madang.sdk.blocking import Environments, Files, Nodes, Sessions, Uploads
+from madang.sdk.blocking import Environments, Files, Groups, Nodes, Reservations, Sessions, Uploads
 
 
 class Client:
@@ -36,6 +36,8 @@ class Client:
         self.uploads = Uploads(self._client.uploads, self._bridge)
         self.nodes = Nodes(self._client.nodes, self._bridge)
         self.environments = Environments(self._client.environments, self._bridge)
+        self.groups = Groups(self._client.groups, self._bridge)
+        self.reservations = Reservations(self._client.reservations, self._bridge)
 
     def __enter__(self) -> Client:
         return self

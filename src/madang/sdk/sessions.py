@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Unpack
 
 from madang.domain.ids import new_id
 from madang.domain.session import ENDED, SessionKind, SessionState
-from madang.schemas.agent import ExecSpec, NetworkMode, Usage
-from madang.schemas.api import Event, LogEvent, Page, Session, SessionCreate, SessionStop, Upload
-from madang.sdk._transport import API, Transport
+from madang.schemas.agent import ExecSpec, Usage
+from madang.schemas.api import Event, LogEvent, Page, PlanAnswer, Session, SessionStop
+from madang.sdk._transport import API, JSON, Transport
 from madang.sdk.exec import AsyncExec
 from madang.sdk.models import LogPiece
+from madang.sdk.options import SessionOptions, session_request
 
 _PATH: Final = f"{API}/sessions"
 
@@ -24,43 +25,26 @@ class AsyncSessions:
         self._transport = transport
 
     async def create(
-        self,
-        command: Sequence[str] = (),
-        *,
-        environment: str = "python",
-        slots: Mapping[str, str | int] | None = None,
-        name: str | None = None,
-        kind: SessionKind = SessionKind.BATCH,
-        variables: Mapping[str, str] | None = None,
-        processes: int = 1024,
-        network: NetworkMode | None = None,
-        upload: Upload | str | None = None,
-        idempotency_key: str | None = None,
+        self, command: Sequence[str] = (), *, idempotency_key: str | None = None, **options: Unpack[SessionOptions]
     ) -> Session:
         """Start a session; returns as soon as it is accepted. It is sent again safely when the connection breaks.
 
-        `slots`: what it gets, as people write it (`{"cpu": "0.5", "mem": "2g"}`) or integers in the base unit.
-        `upload`: what `uploads.create` returned, or its id; its files are in the work directory when it starts.
-        Raises InvalidInput, ImpossibleRequest, NameInUse, and NotFound for an unknown environment or upload.
+        What may be asked for is in SessionOptions. Raises InvalidInput, ImpossibleRequest, NameInUse, Forbidden, and
+        NotFound for an unknown upload, reservation, or session to wait for.
         """
-        wanted = SessionCreate(
-            kind=kind,
-            name=name,
-            environment=environment,
-            command=list(command),
-            variables=dict(variables or {}),
-            processes=processes,
-            network=network,
-            upload=upload.id if isinstance(upload, Upload) else upload,
-            **({"slots": dict(slots)} if slots is not None else {}),
-        )
         response = await self._transport.call(
             "POST",
             _PATH,
-            body=wanted.model_dump_json().encode(),
-            headers={"Content-Type": "application/json", "Idempotency-Key": idempotency_key or new_id()},
+            body=session_request(command, options).model_dump_json().encode(),
+            headers={**JSON, "Idempotency-Key": idempotency_key or new_id()},
         )
         return self._transport.parse(Session, response.content)
+
+    async def plan(self, command: Sequence[str] = (), **options: Unpack[SessionOptions]) -> PlanAnswer:
+        """What `create` with the same arguments would lead to now; nothing is kept of it. Raises the same."""
+        body = session_request(command, options).model_dump_json().encode()
+        response = await self._transport.call("POST", f"{_PATH}:plan", body=body, headers=JSON)
+        return self._transport.parse(PlanAnswer, response.content)
 
     async def get(self, ref: str) -> Session:
         """Raises NotFound."""
@@ -91,9 +75,7 @@ class AsyncSessions:
     async def stop(self, ref: str, grace_seconds: float = 10) -> Session:
         """Ask it to end, and kill it after the grace time. Returns before it has ended: see `wait`."""
         body = SessionStop(grace_seconds=grace_seconds).model_dump_json().encode()
-        response = await self._transport.call(
-            "POST", f"{_PATH}/{ref}/stop", body=body, headers={"Content-Type": "application/json"}
-        )
+        response = await self._transport.call("POST", f"{_PATH}/{ref}/stop", body=body, headers=JSON)
         return self._transport.parse(Session, response.content)
 
     async def delete(self, ref: str) -> None:
