@@ -91,10 +91,15 @@ def _extend_sessions() -> None:
         sa.Column("requeues", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("stop_reason", sa.Text(), server_default="", nullable=False),
         sa.Column("preempted_for", _ID, nullable=True),
+        sa.Column("held_since", _TIME, nullable=True),
     ):
         op.add_column("sessions", column)
     # What was made before answers as a new request with nothing said would.
     op.execute("UPDATE sessions SET preemptible = (kind = 'batch')")
+    op.execute(
+        "UPDATE sessions SET held_since = coalesce(started_at, created_at) "
+        "WHERE state IN ('scheduled', 'preparing', 'running', 'terminating')"
+    )
     op.execute("UPDATE sessions SET stop_reason = 'user' WHERE stop_requested_at IS NOT NULL")
     op.create_check_constraint("sessions_stop_reason", "sessions", "stop_reason IN ('', 'user', 'time', 'preempted')")
     op.create_index("sessions_limited", "sessions", ["started_at"], unique=False, postgresql_where=sa.text(_LIMITED))
@@ -121,6 +126,7 @@ def downgrade() -> None:
         "requeues",
         "stop_reason",
         "preempted_for",
+        "held_since",
     ):
         op.drop_column("sessions", column)
     op.drop_constraint("nodes_resource_group", "nodes")
