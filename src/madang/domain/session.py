@@ -75,7 +75,7 @@ TRANSITIONS: Final[Mapping[SessionState, frozenset[SessionState]]] = {
     _S.SCHEDULED: frozenset({_S.PREPARING, _S.PENDING, _S.TERMINATING, _S.FAILED, _S.LOST}),
     _S.PREPARING: frozenset({_S.RUNNING, _S.PENDING, _S.TERMINATING, _S.FAILED, _S.LOST}),
     _S.RUNNING: frozenset({_S.TERMINATING, _S.SUCCEEDED, _S.FAILED, _S.LOST}),
-    _S.TERMINATING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.STOPPED, _S.CANCELLED, _S.LOST}),
+    _S.TERMINATING: frozenset({_S.PENDING, _S.SUCCEEDED, _S.FAILED, _S.STOPPED, _S.CANCELLED, _S.LOST}),
     **{state: frozenset() for state in ENDED},
 }
 """Every step a session may take. Back to PENDING means: launched anew later, under a higher epoch."""

@@ -8,8 +8,10 @@ from typing import Final
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import containers, nodes, queue
 from madang.db.rows import NodeRow, PendingRow
+from madang.domain.devices import claim_of, counted
 from madang.domain.ids import Clock
 from madang.domain.session import ENDED
+from madang.domain.why import sentence
 from madang.scheduling.plan import Placement, Wait, plan
 from madang.scheduling.snapshot import Node, Request, Snapshot
 from madang.services.metrics import Metrics
@@ -60,11 +62,11 @@ class ScheduleLoop:
         now = self._clock.now()
         decisions = plan(snapshot_of(known, used, waiting), now.timestamp())
         reasons = {row.id: row.reason for row in waiting}
-        chosen = [queue.Chosen(one.session_id, one.node) for one in decisions if isinstance(one, Placement)]
+        chosen = [queue.Chosen(one.session_id, one.parts[0].node) for one in decisions if isinstance(one, Placement)]
         changed = [
-            (one.session_id, one.reason)
+            (one.session_id, sentence(one.why))
             for one in decisions
-            if isinstance(one, Wait) and reasons[one.session_id] != one.reason
+            if isinstance(one, Wait) and reasons[one.session_id] != sentence(one.why)
         ]
         if chosen:
             await queue.place(transaction, chosen, now)
@@ -92,9 +94,10 @@ def snapshot_of(known: Sequence[NodeRow], used: dict[str, dict[str, int]], waiti
         [
             Request(
                 row.id,
-                row.slots,
+                counted(row.slots),
                 row.created_at.timestamp(),
                 frozenset({f"environment {row.environment}", f"network {row.network}"}),
+                claim_of(row.slots),
             )
             for row in waiting
         ],

@@ -2,62 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from madang.scheduling.explain import explain
-from madang.scheduling.placement.base import PlacementPolicy
+from madang.domain.why import Value, Why, WhyCode
+from madang.scheduling.decisions import Decision, Expire, Placement, Preempt, Wait
 from madang.scheduling.placement.pack import PackPlacement
-from madang.scheduling.queue.base import QueuePolicy
-from madang.scheduling.queue.fifo import FifoQueue
+from madang.scheduling.policy import Policy
 from madang.scheduling.room import Room
-from madang.scheduling.snapshot import Snapshot
+from madang.scheduling.snapshot import Part, Snapshot
 
+__all__ = ["Decision", "Expire", "Placement", "Preempt", "Wait", "plan"]
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """The session gets a node."""
-
-    session_id: str
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The session keeps waiting, and why."""
-
-    session_id: str
-    reason: str
-
-
-Decision = Placement | Wait
-
-_FIFO: Final = FifoQueue()
 _PACK: Final = PackPlacement()
 
 
-def plan(
-    snapshot: Snapshot, now: float, *, queue: QueuePolicy = _FIFO, placement: PlacementPolicy = _PACK
-) -> list[Decision]:
+def plan(snapshot: Snapshot, now: float, policy: Policy = Policy(), *, reasons: bool = True) -> list[Decision]:
     """Decide on every request: placements in the order they were made, then the waiting in the order of the queue.
 
-    `now` is in seconds of the clock of `snapshot.arrived`. Nothing is ever given twice: placements together fit into
-    what the snapshot says is free.
+    `now` is in seconds of the clock of the snapshot. Nothing is ever given twice: placements together fit into what the
+    snapshot says is free. Without `reasons` nothing is said about those who keep waiting, which is faster.
     """
     room = Room(snapshot)
-    turn = queue.begin(snapshot, now)
-    chooser = placement.begin(room)
+    chooser = _PACK.begin(room)
     decisions: list[Decision] = []
-    while (request := turn.next()) is not None:
-        fits = room.fitting(request)
-        if not fits.any():
-            turn.refused(request)
+    blocked = False
+    rows = snapshot.requests.rows
+    for place, request in enumerate(rows, start=1):
+        shape = snapshot.forms[int(snapshot.requests.form[place - 1])].shape
+        fits = room.fitting(shape)
+        if blocked or not fits.any() or request.size > 1:
+            blocked = True
+            if reasons:
+                values: dict[str, Value] = {"group": policy.group, "position": place, "of": len(rows)}
+                decisions.append(Wait(request.id, Why(WhyCode.QUEUED, values), place, len(rows)))
             continue
-        node = chooser.choose(request, fits)
-        room.take(request, node)
+        node = chooser.choose(shape, fits)
+        shares = chooser.devices(shape, node)
+        room.take(shape, node, shares)
         chooser.taken(node)
-        turn.placed(request)
-        decisions.append(Placement(snapshot.requests[request], snapshot.nodes[node]))
-    for place, request in enumerate(turn.waiting(), start=1):
-        decisions.append(Wait(snapshot.requests[request], explain(room, request, place)))
+        kind = request.claim.kind if request.claim else ""
+        decisions.append(Placement(request.id, (Part(snapshot.nodes[node], request.slots, kind, shares),)))
     return decisions

@@ -67,9 +67,10 @@ def test_a_vanished_node_can_be_told_from_any_state_that_needs_one(state: Sessio
     assert S.LOST in TRANSITIONS[state]
 
 
-def test_a_session_that_has_run_is_not_queued_again() -> None:
+def test_a_session_that_has_run_is_queued_again_only_after_it_was_stopped() -> None:
     assert S.PENDING not in TRANSITIONS[S.RUNNING]
-    assert S.PENDING not in TRANSITIONS[S.TERMINATING]
+    assert S.PENDING in TRANSITIONS[S.TERMINATING]
+    assert not any(S.PENDING in TRANSITIONS[end] for end in ENDED)
 
 
 OK = Exit(ExitReason.EXITED, code=0)

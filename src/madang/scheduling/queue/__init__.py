@@ -1,1 +1,0 @@
-"""Queue policies: who goes next."""
