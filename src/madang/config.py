@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     port: int = Field(default=7420, ge=0, le=65535)  # 0: any free port
     database_url: str | None = None  # postgresql://...; unset: the embedded server
     node_name: str = Field(default_factory=default_node_name)
+    mock_gpus: str = ""  # GPUs to pretend instead of the machine's own: 4xA100,2xT4
     runtime: str = Field(default="auto", pattern="^(auto|bubblewrap|process)$")
     prebuild: bool = True  # build the `python` environment at the first start
     upload_limit_bytes: int = Field(default=1 << 30, ge=1)  # size of one upload, packed and unpacked

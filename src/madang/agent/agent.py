@@ -13,6 +13,8 @@ from madang import __version__
 from madang.agent import archives
 from madang.agent.cgroups import detect
 from madang.agent.containers import PLAN_FILE, Container, ContainerDirectory, instant
+from madang.agent.devices.inventory import Inventory
+from madang.agent.devices.plugins import load_plugins
 from madang.agent.environments.manifest import builtin_manifests
 from madang.agent.environments.store import EnvironmentStore
 from madang.agent.exec import KeptExec
@@ -72,7 +74,9 @@ class LocalAgent:
         self._host = host
         self._limits_reason = limits_reason
         self._runtime, self._runtime_reason = choose_runtime(settings.runtime, host)
-        self._directory = ContainerDirectory(host.agent_dir, host.identity if self._runtime.isolated else None)
+        owner = host.identity if self._runtime.isolated else None
+        self._directory = ContainerDirectory(host.agent_dir, owner)
+        self._devices = Inventory(*load_plugins(settings.mock_gpus), owner)
         self._containers: dict[str, Container] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._keeper = KeeperClient(host.agent_dir, self._on_event, self._on_connect)
@@ -97,6 +101,7 @@ class LocalAgent:
         cgroups, reason = detect(instance_name(settings.data_dir))
         agent = cls(settings, Host(agent_dir, sandbox_identity(), cgroups), reason)
         agent._containers = await asyncio.to_thread(agent._directory.load)
+        await agent._devices.refresh()
         await agent._keeper.open()
         return agent
 
@@ -122,11 +127,12 @@ class LocalAgent:
 
     async def report(self) -> NodeReport:
         networks, networks_reason = self._runtime.networks()
+        await self._devices.refresh()
         return NodeReport(
             name=self._settings.node_name,
             architecture=platform.machine(),
             system=system_name(),
-            slots=capacity(self._settings.mem_reserve_bytes),
+            slots=capacity(self._settings.mem_reserve_bytes) | self._devices.slots(),
             runtime=self._runtime.name,
             runtime_reason=self._runtime_reason,
             isolated=self._runtime.isolated,
@@ -135,6 +141,8 @@ class LocalAgent:
             networks=networks,
             networks_reason=networks_reason,
             version=__version__,
+            devices=self._devices.devices,
+            devices_reason=self._devices.reason,
         )
 
     # --- what the keeper says ---
@@ -213,6 +221,8 @@ class LocalAgent:
                     raise StaleEpoch(f"Container {spec.container_id} is at launch {existing.spec.epoch} already.")
                 await self._remove(existing)
             self._directory.check_epoch(spec.container_id, spec.epoch)
+            live = (one.spec for one in self._containers.values() if one.phase is not Phase.ENDED)
+            self._devices.check(spec.devices, [share for other in live for share in other.devices])
             try:
                 container = self._directory.create(spec)
             except OSError as error:
@@ -245,7 +255,8 @@ class LocalAgent:
             environment = self._environments.ready(name) or await self._environments.ensure(name)
             async with self._launching:
                 container.cpus = self._processors.choose(container.spec.container_id, container.spec.cpu)
-                launch = Launch(container.spec, container.directory, environment, container.cpus)
+                attachment = self._devices.attach(container.spec.devices)
+                launch = Launch(container.spec, container.directory, environment, container.cpus, attachment)
                 self._prepare(container, launch)
                 write_point("agent.before_launch")
                 await self._hand_over(container)

@@ -16,6 +16,7 @@ class AgentSettings:
         runtime: `auto`, `bubblewrap` or `process`.
         mem_reserve_bytes: memory of the machine that is never offered to sessions.
         work_limit_bytes: size of one unpacked archive.
+        mock_gpus: GPUs to pretend, `4xA100,2xT4`, instead of the machine's own; empty: none.
     """
 
     data_dir: Path
@@ -23,3 +24,4 @@ class AgentSettings:
     runtime: str = "auto"
     mem_reserve_bytes: int = 1 << 30
     work_limit_bytes: int = 1 << 30
+    mock_gpus: str = ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from madang.agent.cgroups import Cgroups
+from madang.agent.devices.base import Attachment
 from madang.agent.environments.store import Environment
 from madang.agent.keeper.plan import ContainerPlan, Identity
 from madang.schemas.agent import ContainerSpec, NetworkMode
@@ -36,12 +37,14 @@ class Launch:
         directory: the container's directory on the host, with `work/` in it.
         environment: what it runs in.
         cpus: processors it may run on.
+        attachment: what lets it see its devices, and no others.
     """
 
     spec: ContainerSpec
     directory: Path
     environment: Environment
     cpus: list[int]
+    attachment: Attachment
 
 
 class Runtime(Protocol):
@@ -90,6 +93,7 @@ def variables(launch: Launch, home: str, temporary: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",  # output is live, not held back because it is a pipe
         **thread_variables(spec.cpu),
         **launch.environment.variables,
+        **launch.attachment.variables,
         "MADANG_SESSION_ID": spec.session_id,
         "MADANG_CONTAINER_ID": spec.container_id,
     }

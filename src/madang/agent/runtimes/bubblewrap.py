@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from madang.agent.devices.base import Attachment
 from madang.agent.etc import INNER_ID, make_etc
 from madang.agent.keeper.launch import READY
 from madang.agent.keeper.plan import Confinement, ContainerPlan
@@ -44,8 +45,9 @@ def find_bubblewrap() -> tuple[Path, Path | None]:
 class BubblewrapRuntime:
     """Walls: user, PID, mount, IPC, UTS, cgroup and network namespaces; no capabilities; a system call filter.
 
-    Files of the host are marked in bubblewrap's arguments ("{host:...}"), so that the keeper can show them where the
-    sandbox's user reaches them: this user cannot enter root's home, where an interpreter or a data directory may lie.
+    Of the host's devices a container sees those that it was granted. Files of the host are marked in bubblewrap's
+    arguments ("{host:...}"), so that the keeper can show them where the sandbox's user reaches them: this user cannot
+    enter root's home, where an interpreter or a data directory may lie.
     """
 
     name = "bubblewrap"
@@ -122,6 +124,7 @@ class BubblewrapRuntime:
             arguments += ["--perms", "1777", "--size", half, "--tmpfs", directory]
         arguments += ["--dir", "/run", "--dir", "/var", "--symlink", "/tmp", "/var/tmp"]
         arguments += self._environment(launch)
+        arguments += _attached(launch.attachment)
         arguments += self._show(launch.directory / "work", HOME, writable=True)
         arguments += ["--remount-ro", "/dev", "--remount-ro", "/"]
         arguments += ["--chdir", HOME, "--clearenv", "--setenv", "PATH", _PATH]
@@ -141,6 +144,18 @@ class BubblewrapRuntime:
         online = launch.directory / "online"
         _write_public(online, ",".join(map(str, launch.cpus)) + "\n")
         return self._show(online, "/sys/devices/system/cpu/online")
+
+
+def _attached(attachment: Attachment) -> list[str]:
+    """Device nodes and what belongs to them. No node is made inside: the host's own are shown."""
+    arguments: list[str] = []
+    for shown in attachment.nodes:
+        arguments += ["--dev-bind", shown.host, shown.inside]
+    for shown in attachment.read_only:
+        arguments += ["--ro-bind", shown.host, shown.inside]
+    for link in attachment.links:
+        arguments += ["--symlink", link.host, link.inside]
+    return arguments
 
 
 def _write_public(path: Path, content: str) -> None:
