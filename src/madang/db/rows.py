@@ -38,6 +38,7 @@ class ContainerRow:
     ended_at: datetime | None
     exit: Exit | None
     rank: int = 0
+    slots: dict[str, int] = field(default_factory=dict)  # all it holds; devices both as shares and as whole ones
     devices: tuple[HeldDevice, ...] = ()
 
 
@@ -91,6 +92,7 @@ class SessionRow:
     requeues: int = 0
     stop_reason: StopReason = ""
     preempted_for: str | None = None
+    held_since: datetime | None = None
     after: tuple[str, ...] = ()  # ids of sessions that have to end first
     after_ok: tuple[str, ...] = ()  # ids of those that have to succeed first
 

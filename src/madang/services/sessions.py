@@ -131,12 +131,8 @@ class SessionService(SessionContents):
             if row.state in ENDED:
                 return row
             if row.state is SessionState.PENDING:
-                await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
-            else:
-                await sessions.request_stop(transaction, row, now, grace_seconds)
-                if row.state is not SessionState.TERMINATING:
-                    await sessions.move(transaction, row, SessionState.TERMINATING, now, "stop was asked for")
-            return await _locked(transaction, found)
+                return await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
+            return await sessions.request_stop(transaction, row, now, grace_seconds)
 
         return session_view(await self._database.transaction(stop, "session.stop"))
 

@@ -18,7 +18,7 @@ from madang.domain.session import Exit, ExitReason, SessionState
 _c = containers.c
 
 _SELECT: Final = select(
-    _c.id, _c.session_id, _c.position, _c.node, _c.epoch, _c.state, _c.devices, _c.started_at, _c.ended_at,
+    _c.id, _c.session_id, _c.position, _c.node, _c.epoch, _c.state, _c.slots, _c.devices, _c.started_at, _c.ended_at,
     _c.exit_reason, _c.exit_code, _c.exit_signal, _c.exit_message,
 )  # fmt: skip
 
@@ -34,6 +34,7 @@ def _row(row: Row[*tuple[Any, ...]]) -> ContainerRow:
         row.ended_at,
         exit_of(row.exit_reason, row.exit_code, row.exit_signal, row.exit_message),
         row.position,
+        row.slots,
         held_devices(row.devices),
     )
 

@@ -37,6 +37,7 @@ SELECT: Final = select(
     _c.node.label("c_node"),
     _c.epoch.label("c_epoch"),
     _c.state.label("c_state"),
+    _c.slots.label("c_slots"),
     _c.devices.label("c_devices"),
     _c.started_at.label("c_started_at"),
     _c.ended_at.label("c_ended_at"),
@@ -102,6 +103,7 @@ def _row(row: Row[*tuple[Any, ...]]) -> SessionRow:
         requeues=row.requeues,
         stop_reason=row.stop_reason,
         preempted_for=row.preempted_for,
+        held_since=row.held_since,
         after=tuple(sorted(one for one, ok in dependencies.items() if not ok)),
         after_ok=tuple(sorted(one for one, ok in dependencies.items() if ok)),
     )
@@ -120,6 +122,7 @@ def _main(row: Row[*tuple[Any, ...]]) -> tuple[ContainerRow, ...]:
         row.c_ended_at,
         exit_of(row.c_exit_reason, row.c_exit_code, row.c_exit_signal, row.c_exit_message),
         0,
+        row.c_slots,
         held_devices(row.c_devices),
     )
     return (main,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -14,13 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
+from madang.db.repositories import moves
 from madang.db.repositories.session_rows import SELECT, complete
 from madang.db.rows import SessionRow
 from madang.db.tables import HOLDING, containers, session_dependencies, sessions
 from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
-from madang.domain.session import ENDED, SessionKind, SessionState, check_transition
+from madang.domain.session import ENDED, SessionKind, SessionState
 
 _s = sessions.c
 _c = containers.c
@@ -71,6 +72,12 @@ def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Se
 
 
 _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
+_BY_IDS: Final = SELECT.where(_s.id.in_(bindparam("ids", expanding=True)))
+_LOCK: Final = (
+    select(_s.id).where(_s.id.in_(bindparam("ids", expanding=True))).order_by(_s.id).with_for_update(of=sessions)
+)
+
+STOP_ASKED: Final = "stop was asked for"
 
 
 async def find(connection: AsyncConnection, caller: Caller, ref: str) -> SessionRow:
@@ -93,6 +100,13 @@ async def by_id(connection: AsyncConnection, session_id: str) -> SessionRow | No
     """Any session, for the platform itself."""
     row = (await connection.execute(_BY_ID, {"ref": session_id})).first()
     return None if row is None else (await complete(connection, [row]))[0]
+
+
+async def by_ids(connection: AsyncConnection, session_ids: Sequence[str]) -> list[SessionRow]:
+    """Those of the sessions that are there, in no order, for the platform itself."""
+    if not session_ids:
+        return []
+    return await complete(connection, (await connection.execute(_BY_IDS, {"ids": session_ids})).all())
 
 
 async def page(
@@ -160,18 +174,22 @@ async def add(transaction: Transaction, row: SessionRow) -> None:
             insert(session_dependencies),
             [{"session_id": row.id, "on_session_id": one, "ok": ok} for one, ok in dependencies],
         )
-    _tell(transaction, row, row.state, row.created_at, row.reason)
+    moves.tell(transaction, row, row.created_at)
 
 
 async def lock(transaction: Transaction, session_id: str) -> SessionRow | None:
-    """The session, locked until the end of the transaction; None when it is gone.
+    """The session, locked until the end of the transaction; None when it is gone."""
+    return (await lock_all(transaction, [session_id])).get(session_id)
 
-    Two statements, since one that had to wait for the lock would show its container as it was before the wait.
+
+async def lock_all(transaction: Transaction, session_ids: Iterable[str]) -> dict[str, SessionRow]:
+    """Sessions by id, locked until the end of the transaction; those that are gone are absent.
+
+    Two statements, since one that had to wait for a lock would show the containers as they were before the wait.
     """
-    query = select(_s.id).where(_s.id == session_id).with_for_update()
-    if (await transaction.connection.execute(query)).first() is None:
-        return None
-    return await by_id(transaction.connection, session_id)
+    wanted = sorted(set(session_ids))
+    locked = (await transaction.connection.execute(_LOCK, {"ids": wanted})).scalars().all()
+    return {row.id: row for row in await by_ids(transaction.connection, locked)}
 
 
 async def move(
@@ -188,26 +206,28 @@ async def move(
     `happened_at` is when it really began to run or ended, if that is not now. Returns the row as it is afterwards;
     raises InvalidTransition.
     """
-    check_transition(row.state, then)
-    values: dict[str, object] = {"state": then.value, "reason": reason}
-    started_at, ended_at = row.started_at, row.ended_at
-    if then is SessionState.RUNNING:
-        started_at = happened_at or at
-    if then in ENDED:
-        ended_at = happened_at or at
-    if then is SessionState.RUNNING or then in ENDED:
-        values |= {"started_at": started_at, "ended_at": ended_at, "upload_id": None}
-    await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(**values))
-    _tell(transaction, row, then, at, reason)
-    return replace(row, state=then, reason=reason, started_at=started_at, ended_at=ended_at)
+    after = moves.step(row, then, at, reason, happened_at=happened_at)
+    await moves.save(transaction, [moves.Change(row, after, (after,))], at)
+    return after
 
 
-async def request_stop(transaction: Transaction, row: SessionRow, at: datetime, grace_seconds: float) -> None:
-    """Remember that somebody asked; a second, more impatient request shortens the grace time."""
+async def request_stop(transaction: Transaction, row: SessionRow, at: datetime, grace_seconds: float) -> SessionRow:
+    """Stop a session, which has to be locked and to hold room, because somebody asked; returns it as it is afterwards.
+
+    A second, more impatient request shortens the grace time. One that gives way to another session is not queued anew
+    then; one that ends for a reason of its own keeps that reason.
+    """
     grace = grace_seconds if row.stop_requested_at is None else min(grace_seconds, row.stop_grace_seconds)
-    values = {"stop_requested_at": row.stop_requested_at or at, "stop_grace_seconds": grace}
-    await transaction.connection.execute(update(sessions).where(_s.id == row.id).values(**values))
+    if row.state is not SessionState.TERMINATING:
+        after = moves.begin_stop(row, "user", at, grace, STOP_ASKED)
+    elif row.stop_reason == "preempted":
+        after = replace(row, stop_reason="user", preempted_for=None, stop_grace_seconds=grace, reason=STOP_ASKED)
+    else:
+        after = replace(row, stop_requested_at=row.stop_requested_at or at, stop_grace_seconds=grace)
+    steps = () if after.state is row.state else (after,)
+    await moves.save(transaction, [moves.Change(row, after, steps)], at)
     transaction.wake("session.terminating")
+    return after
 
 
 async def mark_deleted(transaction: Transaction, row: SessionRow, at: datetime) -> None:
@@ -272,14 +292,3 @@ async def count_by_state(connection: AsyncConnection) -> dict[str, int]:
     """How many sessions are in each state."""
     query = select(_s.state, func.count().label("sessions")).where(_s.deleted_at.is_(None)).group_by(_s.state)
     return {row.state: row.sessions for row in await connection.execute(query)}
-
-
-def _tell(transaction: Transaction, row: SessionRow, state: SessionState, at: datetime, reason: str) -> None:
-    main = row.main
-    transaction.emit(
-        f"session.{state.value}",
-        at,
-        {"name": row.name, "reason": reason, "node": main.node if main else None},
-        session_id=row.id,
-        owner_id=row.owner_id,
-    )
