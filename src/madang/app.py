@@ -14,6 +14,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from madang.agent.agent import LocalAgent
+from madang.agent.devices.inventory import summary
 from madang.agent.settings import AgentSettings
 from madang.api.app import create_app
 from madang.api.server import ApiServer, bind
@@ -22,6 +23,7 @@ from madang.db.embedded import EmbeddedPostgres
 from madang.db.engine import Database, connector
 from madang.db.hub import Connector, Hub
 from madang.db.schema import migrate
+from madang.domain.devices import counted
 from madang.domain.errors import StartupError, Unauthorized
 from madang.domain.ids import Clock, SystemClock
 from madang.domain.names import is_loopback
@@ -59,8 +61,12 @@ def _describe(node: NodeReport) -> str:
     parts = [
         f"{node.runtime} ({node.runtime_reason})" if node.runtime_reason else node.runtime,
         f"limits {node.limits}" + (f" ({node.limits_reason})" if node.limits_reason else ""),
-        Slots(node.slots).human(),
+        Slots(counted(node.slots)).human(),
     ]
+    if node.devices:
+        parts.append(summary(node.devices))
+    if node.devices_reason:
+        parts.append(node.devices_reason)
     if node.networks_reason:
         parts.append(f"network {' and '.join(node.networks)} only ({node.networks_reason})")
     return ", ".join(parts)
@@ -171,6 +177,7 @@ class Platform:
                 node_name=settings.node_name,
                 runtime=settings.runtime,
                 mem_reserve_bytes=settings.mem_reserve_bytes,
+                mock_gpus=settings.mock_gpus,
                 work_limit_bytes=settings.upload_limit_bytes,
             )
         )

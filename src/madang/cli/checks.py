@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata, util
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from madang.agent import cgroups, host, probe
+from madang.agent.devices.inventory import summary, survey
+from madang.agent.devices.plugins import load_plugins
+from madang.agent.keeper.plan import Identity
 from madang.agent.runtimes.network import OutboundNetwork
 from madang.cli.i18n import t
 from madang.cli.output import human_bytes
 from madang.domain.errors import MadangError
 
-if TYPE_CHECKING:
-    from madang.agent.keeper.plan import Identity
-
 _DISK_FAIL: Final = 2 << 30  # the database and the `python` environment
 _DISK_WARN: Final = 10 << 30
+_STRANGER: Final[Identity] = {"uid": -1, "gid": -1}  # the sandboxes' user before it is made
 
 
 class Level(StrEnum):
@@ -55,6 +56,7 @@ class Place:
     host: str
     port: int
     own_database: bool  # MADANG_DATABASE_URL is set
+    mock_gpus: str = ""  # GPUs that would be pretended
 
 
 def look(place: Place) -> list[Finding]:
@@ -191,18 +193,18 @@ def _network(place: Place) -> Finding:
 
 
 def _gpu(place: Place) -> Finding:
-    devices = sorted(path.name for path in Path("/dev").glob("nvidia[0-9]*"))
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        if devices:
-            return Finding("gpu", Level.WARN, ", ".join(devices), t("check.no_driver"))
-        return Finding("gpu", Level.OK, t("check.no_gpu"))
-    listing = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
-    if listing.returncode != 0:
-        said = (listing.stderr or listing.stdout).strip()[-200:]
-        return Finding("gpu", Level.WARN, said, t("check.no_driver"))
-    names = [line.split(" (UUID")[0] for line in listing.stdout.splitlines() if line.startswith("GPU ")]
-    return Finding("gpu", Level.OK, "; ".join(names) or t("check.no_gpu"))
+    plugins, problems = load_plugins(place.mock_gpus)
+    user = _sandbox_user()
+    if user is None and os.geteuid() == 0:
+        user = _STRANGER
+    found = [(plugin.kind, survey(plugin, user)) for plugin in plugins]
+    devices = [f"{kind}: {summary(one.devices)}" for kind, one in found if one.devices]
+    problems += [one.reason for _, one in found if one.broken]
+    if problems:
+        return Finding("gpu", Level.WARN, "; ".join([*devices, *problems]), t("check.gpu_broken"))
+    if devices:
+        return Finding("gpu", Level.OK, "; ".join(devices))
+    return Finding("gpu", Level.OK, t("check.no_gpu", reasons="; ".join(one.reason for _, one in found)))
 
 
 def _uv(place: Place) -> Finding:

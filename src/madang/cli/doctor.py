@@ -38,6 +38,7 @@ def doctor(
         host=host or settings.host,
         port=settings.port if port is None else port,
         own_database=bool(os.environ.get("MADANG_DATABASE_URL")),
+        mock_gpus=settings.mock_gpus,
     )
     findings = look(place)
     failed = any(finding.level is Level.FAIL for finding in findings)

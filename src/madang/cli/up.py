@@ -40,6 +40,9 @@ def up(
         str | None, typer.Option("--runtime", metavar="auto|bubblewrap|process", help=t("up.runtime"))
     ] = None,
     database_url: Annotated[str | None, typer.Option("--database-url", help=t("up.database_url"))] = None,
+    mock_gpus: Annotated[
+        str | None, typer.Option("--mock-gpus", metavar="4xA100[,2xT4]", help=t("up.mock_gpus"))
+    ] = None,
     no_prebuild: Annotated[bool, typer.Option("--no-prebuild", help=t("up.no_prebuild"))] = False,
 ) -> None:
     """See the catalogue for the help text."""
@@ -52,9 +55,14 @@ def up(
         "data_dir": data_dir.absolute() if data_dir is not None else None,
         "runtime": runtime,
         "database_url": database_url,
+        "mock_gpus": mock_gpus,
         "prebuild": False if no_prebuild else None,
     }
     settings = Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in given.items() if v is not None}})
+    if settings.mock_gpus:
+        from madang.agent.devices.mock import parse_mock_gpus
+
+        parse_mock_gpus(settings.mock_gpus)  # what cannot be read is said before anything is started
     if not is_loopback(settings.host):
         output.warn(t("up.off_loopback", host=settings.host))
     import uvloop

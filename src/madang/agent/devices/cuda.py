@@ -74,7 +74,7 @@ class CudaDevices:
     def _discover(self, gpus: dict[str, _Gpu]) -> Discovery:
         """Fills `gpus`, which stays empty when they cannot be used."""
         if self._given is None and not library.may_be_there(self._root):
-            return self._no_driver("there is no NVIDIA driver (no /dev/nvidiactl)")
+            return self._no_driver("no NVIDIA driver (no /dev/nvidiactl)")
         try:
             nvml = self._given or library.load()
         except ImportError:
@@ -102,7 +102,7 @@ class CudaDevices:
         seen = [one.address for one in pci_functions(self._root, _VENDOR) if one.group.startswith(_DISPLAY)]
         if not seen:
             return Discovery(reason=reason)
-        said = f"NVIDIA GPUs: {reason}, but a GPU at {', '.join(seen)}; install the driver, so that nvidia-smi works"
+        said = f"NVIDIA GPUs: {', '.join(seen)}, but {reason}; install the driver, so that nvidia-smi works"
         return Discovery(reason=said, broken=True)
 
     def _failed(self, error: Exception) -> Discovery:

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS: Final = 20.0
 _AGAIN_SECONDS: Final = 30.0
 
 
-def look(plugin: DevicePlugin, user: Identity | None) -> Discovery:
+def survey(plugin: DevicePlugin, user: Identity | None) -> Discovery:
     """What of this kind the sandboxes' user can use. Never raises, whatever the plug-in does.
 
     `user`: the unprivileged user of sandboxes; None: the caller's own.
@@ -104,7 +104,7 @@ class _Watched:
             return
         patience = _PATIENCE_SECONDS if self.looking is None else 0.0
         if self.looking is None:
-            self.looking = _in_thread(lambda: look(self.plugin, user))
+            self.looking = _in_thread(lambda: survey(self.plugin, user))
         await asyncio.wait({self.looking}, timeout=patience)
         if not self.looking.done():
             reason = f"{self.plugin.kind} devices: their driver has not answered for {_PATIENCE_SECONDS:g} s"

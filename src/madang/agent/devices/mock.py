@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from madang.agent.devices.base import Attachment, Discovery, find
-from madang.domain.errors import InvalidSlots, StartupError
+from madang.domain.errors import InvalidInput, InvalidSlots
 from madang.domain.slots import parse_amount
 from madang.schemas.agent import DeviceInfo, DeviceShare
 
@@ -48,16 +48,16 @@ _MODELS: Final = {
 def parse_mock_gpus(written: str) -> tuple[DeviceInfo, ...]:
     """Read `4xA100,2xT4`, or `2xNAME:48g` for a model that is not known here.
 
-    On a machine with several GPUs of a model, the first half is on NUMA node 0 and the rest on 1. Raises StartupError.
+    On a machine with several GPUs of a model, the first half is on NUMA node 0 and the rest on 1. Raises InvalidInput.
     """
     found: list[DeviceInfo] = []
     for part in written.split(","):
         match = _PART.fullmatch(part.strip())
         if match is None or int(match[1]) == 0:
-            raise StartupError(_advice(written, f"'{part.strip()}' is not COUNTxMODEL"))
+            raise InvalidInput(_advice(written, f"'{part.strip()}' is not COUNTxMODEL"))
         count = int(match[1])
         if len(found) + count > MAX_MOCKS:
-            raise StartupError(_advice(written, f"a node has at most {MAX_MOCKS} of them"))
+            raise InvalidInput(_advice(written, f"a node has at most {MAX_MOCKS} of them"))
         name = next((known for known in _MODELS if known.lower() == match[2].lower()), match[2])
         found += _group(name, count, _model(written, name, match[3]), len(found))
     return tuple(found)
@@ -73,14 +73,14 @@ def _advice(written: str, problem: str) -> str:
 def _model(written: str, name: str, memory: str | None) -> _Model:
     if memory is None:
         if name not in _MODELS:
-            raise StartupError(_advice(written, f"how much memory has {name}?"))
+            raise InvalidInput(_advice(written, f"the memory of {name} is not known"))
         return _MODELS[name]
     try:
         size = parse_amount("mem", memory.strip())
     except InvalidSlots:
         size = 0
     if size < _GIB:
-        raise StartupError(_advice(written, f"the memory '{memory.strip()}' is not a size such as 48g"))
+        raise InvalidInput(_advice(written, f"the memory '{memory.strip()}' is not a size such as 48g"))
     linked = _MODELS[name].linked if name in _MODELS else 1
     return _Model(size, linked)
 

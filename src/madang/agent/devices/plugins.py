@@ -21,7 +21,7 @@ GROUP: Final = "madang.devices"
 def load_plugins(mock_gpus: str = "", root: Path = Path("/")) -> tuple[list[DevicePlugin], list[str]]:
     """All plug-ins, and why others could not be loaded.
 
-    With `mock_gpus` (`4xA100`) the machine's own NVIDIA GPUs are left alone. Raises StartupError for bad text of it.
+    With `mock_gpus` (`4xA100`) the machine's own NVIDIA GPUs are left alone. Raises InvalidInput for bad text of it.
     """
     plugins: list[DevicePlugin] = [
         MockDevices(mock_gpus) if mock_gpus else CudaDevices(root),

@@ -96,7 +96,7 @@ class RocmDevices:
         """Fills `nodes` and `infos`, both by id."""
         topology = self._root / _TOPOLOGY
         if not topology.is_dir():
-            return Discovery(reason="there is no AMD compute driver (no /sys/class/kfd)")
+            return Discovery(reason="no AMD compute driver (no /sys/class/kfd)")
         gpus = self._gpus(topology)
         if not gpus:
             return Discovery(reason="the AMD driver finds no GPU")

@@ -60,7 +60,7 @@ class TpuDevices:
         chips, problems = self._look()
         self._chips = chips
         if not chips and not problems:
-            return Discovery(reason="there is no TPU on the PCI bus")
+            return Discovery(reason="no TPU on the PCI bus")
         indices = [chip.info.index for chip in chips.values()]
         # The chips of a machine are part of one mesh of links of their own (ICI).
         devices = tuple(

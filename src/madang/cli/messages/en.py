@@ -19,6 +19,7 @@ MESSAGES: Final[dict[str, str]] = {
     "up.data_dir": "Directory of all state. [default: /var/lib/madang as root, else ~/.local/share/madang]",
     "up.runtime": "How sessions are kept apart. [default: auto]",
     "up.database_url": "A PostgreSQL of yours instead of the embedded one: postgresql://...",
+    "up.mock_gpus": "Pretend these GPUs instead of the machine's own, to try things out: 4xA100,2xT4.",
     "up.no_prebuild": "Do not build the 'python' environment at the first start.",
     "up.starting": "Starting Madang {version}",
     "up.ready": "ready",
@@ -85,8 +86,8 @@ MESSAGES: Final[dict[str, str]] = {
     "check.no_network": (
         "Sessions run without network. 'apt install passt' (or slirp4netns) offers them outbound network."
     ),
-    "check.no_gpu": "no NVIDIA GPU",
-    "check.no_driver": "Install or repair the NVIDIA driver, so that 'nvidia-smi' works.",
+    "check.no_gpu": "none: {reasons}",
+    "check.gpu_broken": "Sessions cannot use these devices before that is put right.",
     "check.no_uv": "uv is not installed",
     "check.install_uv": "Environments cannot be built; install the package uv beside Madang.",
     # run

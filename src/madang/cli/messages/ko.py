@@ -19,6 +19,7 @@ MESSAGES: Final[dict[str, str]] = {
     "up.data_dir": "모든 상태를 두는 디렉터리. [기본값: root는 /var/lib/madang, 그 밖에는 ~/.local/share/madang]",
     "up.runtime": "세션을 격리하는 방식. [기본값: auto]",
     "up.database_url": "내장 데이터베이스 대신 쓸 PostgreSQL: postgresql://...",
+    "up.mock_gpus": "실제 GPU 대신 가상의 GPU를 둡니다. 시험용입니다: 4xA100,2xT4.",
     "up.no_prebuild": "처음 시작할 때 'python' 환경을 만들지 않습니다.",
     "up.starting": "마당 {version} 시작 중",
     "up.ready": "준비됨",
@@ -83,8 +84,8 @@ MESSAGES: Final[dict[str, str]] = {
     "check.no_network": (
         "세션이 네트워크 없이 실행됩니다. 'apt install passt'(또는 slirp4netns)로 외부 접속을 줄 수 있습니다."
     ),
-    "check.no_gpu": "NVIDIA GPU 없음",
-    "check.no_driver": "'nvidia-smi'가 동작하도록 NVIDIA 드라이버를 설치하거나 고치세요.",
+    "check.no_gpu": "없음: {reasons}",
+    "check.gpu_broken": "이 문제를 해결하기 전에는 세션이 해당 장치를 쓸 수 없습니다.",
     "check.no_uv": "uv가 설치되어 있지 않습니다",
     "check.install_uv": "환경을 만들 수 없습니다. 마당과 같은 곳에 uv 패키지를 설치하세요.",
     # run
