@@ -103,6 +103,50 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class PartRow:
+    """What one container holds."""
+
+    node: str
+    slots: dict[str, int]  # devices both as shares and as whole ones
+    devices: tuple[HeldDevice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """What the scheduler needs to know of a session that waits or holds room."""
+
+    id: str
+    owner_id: str
+    owner: str
+    name: str
+    kind: SessionKind
+    state: SessionState
+    reason: str
+    waiting: WaitingRow | None
+    environment: str
+    network: NetworkMode
+    slots: dict[str, int]  # of each container
+    created_at: datetime
+    resource_group: str
+    models: tuple[str, ...]
+    size: int
+    layout: Layout
+    priority: int
+    start_at: datetime | None
+    max_seconds: float | None
+    deadline: datetime | None
+    preemptible: bool
+    reservation: str | None
+    started_at: datetime | None
+    held_since: datetime | None
+    stop_requested_at: datetime | None
+    stop_grace_seconds: float
+    stop_reason: StopReason
+    preempted_for: str | None
+    parts: tuple[PartRow, ...]  # by rank; none while it waits
+
+
+@dataclass(frozen=True, slots=True)
 class PendingRow:
     """What the scheduler needs to know of a waiting session."""
 

@@ -1,0 +1,84 @@
+"""Sessions that wait or hold room, as the scheduler wants to know them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB, TEXT
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.repositories.containers import held_devices
+from madang.db.repositories.session_rows import waiting_of
+from madang.db.rows import LiveRow, PartRow
+from madang.db.tables import LIVE
+from madang.domain.session import Layout, SessionKind, SessionState
+
+# What an earlier launch of a waiting session left of its containers does not count.
+_SELECT: Final = f"""
+    SELECT s.id, s.owner_id, u.name AS owner, s.name, s.kind, s.state, s.reason, s.waiting, s.environment, s.network,
+        s.slots, s.created_at, s.resource_group, s.models, s.size, s.layout, s.priority, s.start_at, s.max_seconds,
+        s.deadline, s.preemptible, s.reservation, s.started_at, s.held_since, s.stop_requested_at,
+        s.stop_grace_seconds, s.stop_reason, s.preempted_for,
+        CASE WHEN s.state <> 'pending' THEN (
+            SELECT jsonb_agg(jsonb_build_array(c.node, c.slots, c.devices) ORDER BY c.position)
+            FROM containers c WHERE c.session_id = s.id
+        ) END AS parts
+    FROM sessions s JOIN users u ON u.id = s.owner_id
+    WHERE s.{LIVE}
+"""  # noqa: S608 - a constant
+
+_COLUMNS: Final = {"slots": JSONB, "models": JSONB, "waiting": JSONB, "parts": JSONB}
+_GROUP: Final = text(f"{_SELECT} AND (CAST(:group AS text) IS NULL OR s.resource_group = :group)").bindparams(
+    bindparam("group", type_=TEXT)
+)
+_BY_IDS: Final = text(f"{_SELECT} AND s.id IN (SELECT jsonb_array_elements_text(:ids))").bindparams(
+    bindparam("ids", type_=JSONB)
+)
+_EVERY: Final = _GROUP.columns(**_COLUMNS)
+_SOME: Final = _BY_IDS.columns(**_COLUMNS)
+
+
+async def every(connection: AsyncConnection, group: str | None = None) -> list[LiveRow]:
+    """All of them, or those of one resource group, in no order."""
+    return [_row(row) for row in await connection.execute(_EVERY, {"group": group})]
+
+
+async def some(connection: AsyncConnection, session_ids: Sequence[str]) -> list[LiveRow]:
+    """Those of these sessions that wait or hold room, in no order."""
+    return [_row(row) for row in await connection.execute(_SOME, {"ids": list(session_ids)})]
+
+
+def _row(row: Row[*tuple[Any, ...]]) -> LiveRow:
+    return LiveRow(
+        id=row.id,
+        owner_id=row.owner_id,
+        owner=row.owner,
+        name=row.name,
+        kind=SessionKind(row.kind),
+        state=SessionState(row.state),
+        reason=row.reason,
+        waiting=waiting_of(row.waiting),
+        environment=row.environment,
+        network=row.network,
+        slots=row.slots,
+        created_at=row.created_at,
+        resource_group=row.resource_group,
+        models=tuple(row.models),
+        size=row.size,
+        layout=Layout(row.layout),
+        priority=row.priority,
+        start_at=row.start_at,
+        max_seconds=row.max_seconds,
+        deadline=row.deadline,
+        preemptible=row.preemptible,
+        reservation=row.reservation,
+        started_at=row.started_at,
+        held_since=row.held_since,
+        stop_requested_at=row.stop_requested_at,
+        stop_grace_seconds=row.stop_grace_seconds,
+        stop_reason=row.stop_reason,
+        preempted_for=row.preempted_for,
+        parts=tuple(PartRow(node, slots, held_devices(devices)) for node, slots, devices in row.parts or ()),
+    )
