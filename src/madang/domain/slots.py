@@ -24,8 +24,8 @@ class Unit(StrEnum):
     COUNT = "count"  # whole things: `3`
 
 
-UNITS: Final[Mapping[str, Unit]] = {"cpu": Unit.MILLI, "mem": Unit.BYTES, "cuda.shares": Unit.MILLI}
-"""Slots that are not plain counts. Every other valid slot name is a count."""
+UNITS: Final[Mapping[str, Unit]] = {"cpu": Unit.MILLI, "mem": Unit.BYTES}
+"""Slots that are not plain counts, beside the shares of devices. Every other valid slot name is a count."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(\.[a-z][a-z0-9_-]*)?", re.ASCII)
 _BYTES: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
@@ -37,7 +37,7 @@ def unit_of(name: str) -> Unit:
     """The unit in which slot `name` is counted. Raises InvalidSlots for a malformed name."""
     if not _NAME.fullmatch(name) or len(name) > 64:
         raise InvalidSlots(f"'{name[:60]}' is not a slot name; write e.g. cpu, mem, cuda.shares or cuda.device.")
-    return UNITS.get(name, Unit.COUNT)
+    return Unit.MILLI if name.endswith(".shares") else UNITS.get(name, Unit.COUNT)
 
 
 def parse_amount(name: str, value: str | int) -> int:

@@ -73,7 +73,7 @@ class SessionCreate(Wire):
     priority: int = Field(default=0, ge=-100, le=100)  # higher goes first; above 0 is for administrators
     start_at: AwareDatetime | None = None  # not before
     max_seconds: Seconds | None = None  # of running; then it is stopped and has failed
-    deadline: AwareDatetime | None = None  # it has failed when it has not started by then
+    deadline: AwareDatetime | None = None  # it fails as soon as it cannot be done by then, as far as is known
     after: list[SessionRef] = Field(default=[], max_length=64)  # ids or names: when they have ended
     after_ok: list[SessionRef] = Field(default=[], max_length=64)  # when they have succeeded
     preemptible: bool | None = None  # whether it may have to give way; null: batch may, others may not

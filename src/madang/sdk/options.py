@@ -33,7 +33,7 @@ class SessionOptions(TypedDict, total=False):
     priority: int
     start_at: datetime | None  # not before
     max_seconds: float | timedelta | None  # of running; then it is stopped and has failed
-    deadline: datetime | None  # by when it has to have ended, or failed
+    deadline: datetime | None  # it fails as soon as it cannot be done by then
     after: Sequence[Session | str]  # those that have to end first
     after_ok: Sequence[Session | str]  # those that have to succeed first
     preemptible: bool | None

@@ -9,7 +9,7 @@ from madang.db.schema import newest
 from madang.domain.ids import Clock
 from madang.fabric.base import Fabric
 from madang.services import Services
-from madang.services.catalog import NodeCatalog
+from madang.services.catalog import Catalog
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
@@ -28,7 +28,7 @@ def assemble(
     """All use cases over one database and one fabric."""
     room = Room(settings.data_dir)
     return Services(
-        sessions=SessionService(database, fabric, clock, NodeCatalog(database, hub), room),
+        sessions=SessionService(database, fabric, clock, Catalog(database, hub), room),
         nodes=NodeService(database),
         environments=EnvironmentService(fabric),
         uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),

@@ -1,92 +1,28 @@
-"""Use cases of sessions: create, look at, stop, delete."""
+"""Use cases of sessions: look at, stop, delete; submission and contents come with the classes they stand on."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.engine import Database, Transaction
-from madang.db.repositories import people, sessions, uploads
-from madang.db.rows import KeyRow, SessionRow
-from madang.domain.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
-from madang.domain.ids import Clock, new_id
+from madang.db.engine import Transaction
+from madang.db.repositories import sessions
+from madang.db.rows import SessionRow
+from madang.domain.errors import Conflict, InvalidInput, NotFound
 from madang.domain.people import Caller
 from madang.domain.session import ENDED, SessionKind, SessionState
-from madang.fabric.base import Fabric
-from madang.schemas.api import Page, Session, SessionCreate
-from madang.services.admission import admit
-from madang.services.catalog import NodeCatalog
-from madang.services.contents import SessionContents
-from madang.services.room import Room
+from madang.schemas.api import Page, Session
+from madang.services.submission import SessionSubmission
 from madang.services.views import session_view
 
-_KEY_LIMIT: Final = 255
 _PAGE_LIMIT: Final = 500
 _GRACE_LIMIT: Final = 3600.0
 
 
-class SessionService(SessionContents):
+class SessionService(SessionSubmission):
     """`ref` is a session's id, or its name: then the caller's live session of that name, else the newest one."""
-
-    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: NodeCatalog, room: Room) -> None:
-        super().__init__(database, fabric)
-        self._clock = clock
-        self._catalog = catalog
-        self._room = room
-
-    async def create(self, caller: Caller, request: SessionCreate, idempotency_key: str | None = None) -> Session:
-        """Accept a session; it is durable when this returns.
-
-        The same key with the same request gives the session made before; with another one IdempotencyMismatch.
-        Raises InvalidInput, InvalidSlots, ImpossibleRequest, NameInUse, NotFound (no such upload), Unavailable,
-        StorageFull.
-        """
-        if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_LIMIT:
-            raise InvalidInput(f"An Idempotency-Key has 1 to {_KEY_LIMIT} characters.")
-        if idempotency_key is not None and "\0" in idempotency_key:
-            raise InvalidInput("An Idempotency-Key cannot contain a NUL character.")
-        self._room.require()
-        digest = hashlib.sha256(request.model_dump_json().encode()).digest()
-        admitted = admit(request, await self._catalog.nodes())
-        session_id = new_id()
-        row = SessionRow(
-            id=session_id,
-            owner_id=caller.user_id,
-            owner=caller.name,
-            name=request.name or f"{request.kind.value}-{session_id[-8:]}",
-            kind=request.kind,
-            state=SessionState.PENDING,
-            reason="waits for its turn",
-            environment=request.environment,
-            command=admitted.command,
-            variables=request.variables,
-            slots=dict(admitted.slots),
-            processes=request.processes,
-            network=admitted.network,
-            upload_id=request.upload,
-            stop_requested_at=None,
-            stop_grace_seconds=10,
-            created_at=self._clock.now(),
-            started_at=None,
-            ended_at=None,
-            deleted_at=None,
-        )
-
-        async def save(transaction: Transaction) -> SessionRow:
-            if idempotency_key is not None:
-                use = KeyRow(digest, session_id)
-                used = await people.take_key(transaction, caller, idempotency_key, use, row.created_at)
-                if used is not None:
-                    return await _replay(transaction.connection, used, digest)
-            if row.upload_id is not None:
-                await uploads.require(transaction, caller, row.upload_id)
-            await sessions.add(transaction, row)
-            return row
-
-        return session_view(await self._database.transaction(save, "session.create"))
 
     async def get(self, caller: Caller, ref: str) -> Session:
         """Raises NotFound, also when the session belongs to somebody else."""
@@ -154,15 +90,4 @@ async def _locked(transaction: Transaction, found: SessionRow) -> SessionRow:
     row = await sessions.lock(transaction, found.id)
     if row is None:
         raise NotFound(f"Session '{found.name}' has just been deleted.")
-    return row
-
-
-async def _replay(connection: AsyncConnection, used: KeyRow, digest: bytes) -> SessionRow:
-    if used.digest != digest:
-        raise IdempotencyMismatch(
-            "This Idempotency-Key was used with a different request. Use a new key for a new session."
-        )
-    row = await sessions.by_id(connection, used.session_id)
-    if row is None or row.deleted_at is not None:
-        raise Conflict("The session that this Idempotency-Key made has been deleted. Use a new key for a new session.")
     return row

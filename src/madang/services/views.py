@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from madang.db.rows import EventRow, NodeRow, SessionRow
+from collections.abc import Iterable, Sequence
+
+from madang.db.rows import ContainerRow, DeviceUse, EventRow, NodeRow, SessionRow
 from madang.domain.errors import InvalidInput
-from madang.domain.session import SessionState
-from madang.schemas.api import Event, NodeState, Session, SessionExit
+from madang.domain.people import Caller
+from madang.domain.session import Exit, SessionState
+from madang.schemas.agent import DeviceInfo
+from madang.schemas.api import (
+    DeviceState,
+    Event,
+    HeldDevice,
+    NodeState,
+    Session,
+    SessionContainer,
+    SessionExit,
+    Waiting,
+)
 
 
 def session_view(row: SessionRow) -> Session:
     """A session as its users see it."""
     main = row.main
-    ended = main.exit if main is not None else None
     placed = main is not None and row.state is not SessionState.PENDING
     return Session(
         id=row.id,
@@ -27,17 +39,63 @@ def session_view(row: SessionRow) -> Session:
         processes=row.processes,
         network=row.network,
         node=main.node if main is not None and placed else None,
-        exit=None
-        if ended is None
-        else SessionExit(reason=ended.reason, code=ended.code, signal=ended.signal, message=ended.message),
+        exit=_exit_view(main.exit) if main is not None else None,
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        resource_group=row.resource_group,
+        models=list(row.models),
+        size=row.size,
+        layout=row.layout,
+        priority=row.priority,
+        start_at=row.start_at,
+        max_seconds=row.max_seconds,
+        deadline=row.deadline,
+        after=list(row.after),
+        after_ok=list(row.after_ok),
+        preemptible=row.preemptible,
+        reservation=row.reservation,
+        containers=[_container_view(one) for one in row.containers] if placed else [],
+        waiting=_waiting_view(row),
+        requeues=row.requeues,
     )
 
 
-def node_view(row: NodeRow) -> NodeState:
-    """A node with what of it is taken."""
+def _container_view(row: ContainerRow) -> SessionContainer:
+    return SessionContainer(
+        role="sub" if row.rank else "main",
+        rank=row.rank,
+        node=row.node,
+        state=row.state,
+        devices=[HeldDevice(kind=one.kind, index=one.index, milli=one.milli) for one in row.devices],
+        exit=_exit_view(row.exit),
+    )
+
+
+def _exit_view(ended: Exit | None) -> SessionExit | None:
+    if ended is None:
+        return None
+    return SessionExit(reason=ended.reason, code=ended.code, signal=ended.signal, message=ended.message)
+
+
+def _waiting_view(row: SessionRow) -> Waiting | None:
+    why = row.waiting
+    if why is None or row.state is not SessionState.PENDING:
+        return None
+    return Waiting(
+        code=why.code,
+        values=why.values,
+        position=why.position,
+        of=why.of,
+        estimated_start=why.estimated_start,
+    )
+
+
+def node_view(row: NodeRow, uses: Iterable[DeviceUse] = (), caller: Caller | None = None) -> NodeState:
+    """A node with what of it is taken. `uses` are of its devices; the names in them are for those who may know."""
+    by_device: dict[tuple[str, int], list[DeviceUse]] = {}
+    for use in uses:
+        by_device.setdefault((use.kind, use.index), []).append(use)
     return NodeState(
         name=row.name,
         state="ready" if row.ready else "unreachable",
@@ -46,7 +104,14 @@ def node_view(row: NodeRow) -> NodeState:
         sessions=row.sessions,
         report=row.report,
         last_seen_at=row.last_seen_at,
+        resource_group=row.resource_group,
+        devices=[_device_view(one, by_device.get((one.kind, one.index), ()), caller) for one in row.report.devices],
     )
+
+
+def _device_view(device: DeviceInfo, uses: Sequence[DeviceUse], caller: Caller | None) -> DeviceState:
+    seen = [use.session for use in uses if caller is not None and (caller.is_admin or caller.user_id == use.owner_id)]
+    return DeviceState(**device.model_dump(), used=sum(use.milli for use in uses), sessions=sorted(set(seen)))
 
 
 def event_view(row: EventRow) -> Event:

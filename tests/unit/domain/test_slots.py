@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from madang.domain.errors import InvalidSlots
 from madang.domain.slots import MAX_AMOUNT, Slots, Unit, format_amount, parse_amount, unit_of
 
-_KINDS = ("cpu", "mem", "cuda.shares", "cuda.device", "rocm.device", "tpu.device")
+_KINDS = ("cpu", "mem", "cuda.shares", "rocm.shares", "cuda.device", "rocm.device", "tpu.device")
 _amounts = st.one_of(
     st.integers(0, MAX_AMOUNT),
     st.integers(0, 5000),

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Transaction
 from madang.db.rows import GroupRow
 from madang.db.tables import HOLDING, resource_groups, sessions
+from madang.domain.errors import NotFound
 from madang.domain.session import SessionState
 from madang.schemas.api import GroupPolicy
 
@@ -49,6 +50,13 @@ async def lock(transaction: Transaction, name: str) -> GroupRow | None:
     """The group, locked until the end of the transaction: its policy and reservations are changed by one at a time."""
     row = (await transaction.connection.execute(_SELECT.where(_g.name == name).with_for_update())).first()
     return None if row is None else _row(row)
+
+
+async def hold(transaction: Transaction, name: str) -> None:
+    """Keep the group from being deleted until the end of the transaction. Raises NotFound."""
+    query = select(_g.name).where(_g.name == name).with_for_update(key_share=True, read=True)
+    if (await transaction.connection.execute(query)).first() is None:
+        raise NotFound(f"The resource group '{name}' has just been deleted. Choose another one.")
 
 
 async def save(transaction: Transaction, name: str, policy: GroupPolicy, at: datetime) -> None:

@@ -1,0 +1,167 @@
+"""Submitting a session: from a request to a row that waits, or to what the scheduler would make of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Database, Transaction
+from madang.db.repositories import groups, people, reservations, sessions, uploads
+from madang.db.rows import KeyRow, SessionRow
+from madang.domain.calendar import occurrence_from
+from madang.domain.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
+from madang.domain.ids import Clock, new_id
+from madang.domain.people import Caller
+from madang.domain.session import ENDED, SessionState
+from madang.fabric.base import Fabric
+from madang.schemas.api import DEFAULT_GROUP, Session, SessionCreate
+from madang.services.admission import admit
+from madang.services.catalog import Catalog, Known
+from madang.services.cluster import schedule_of
+from madang.services.contents import SessionContents
+from madang.services.room import Room
+from madang.services.views import session_view
+
+_KEY_LIMIT: Final = 255
+
+
+class SessionSubmission(SessionContents):
+    """Errors of all: InvalidInput, InvalidSlots, ImpossibleRequest, Forbidden, Unavailable, NotFound for what the
+    request names and the caller may not know of."""
+
+    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: Catalog, room: Room) -> None:
+        super().__init__(database, fabric)
+        self._clock = clock
+        self._catalog = catalog
+        self._room = room
+
+    async def create(self, caller: Caller, request: SessionCreate, idempotency_key: str | None = None) -> Session:
+        """Accept a session; it is durable when this returns.
+
+        The same key with the same request gives the session made before; with another one IdempotencyMismatch.
+        Raises NameInUse and StorageFull, too.
+        """
+        if idempotency_key is not None and not 0 < len(idempotency_key) <= _KEY_LIMIT:
+            raise InvalidInput(f"An Idempotency-Key has 1 to {_KEY_LIMIT} characters.")
+        if idempotency_key is not None and "\0" in idempotency_key:
+            raise InvalidInput("An Idempotency-Key cannot contain a NUL character.")
+        self._room.require()
+        digest = hashlib.sha256(request.model_dump_json().encode()).digest()
+        known = await self._catalog.known()
+        session_id = new_id()
+        now = self._clock.now()
+
+        async def save(transaction: Transaction) -> SessionRow:
+            connection = transaction.connection
+            if idempotency_key is not None:
+                use = KeyRow(digest, session_id)
+                used = await people.take_key(transaction, caller, idempotency_key, use, now)
+                if used is not None:
+                    return await _replay(connection, used, digest)
+            # After the key: what was accepted before is answered again, also when it would be refused by now.
+            row = await _resolve(connection, caller, _row(session_id, caller, request, known, now), request, now)
+            if row.upload_id is not None:
+                await uploads.require(transaction, caller, row.upload_id)
+            if row.resource_group != DEFAULT_GROUP:  # that one is never deleted
+                await groups.hold(transaction, row.resource_group)
+            await sessions.add(transaction, row)
+            return row
+
+        return session_view(await self._database.transaction(save, "session.create"))
+
+
+def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, now: datetime) -> SessionRow:
+    """The session as it will wait; what it depends on is looked up by `_resolve`."""
+    admitted = admit(request, known, caller, now)
+    return SessionRow(
+        id=session_id,
+        owner_id=caller.user_id,
+        owner=caller.name,
+        name=request.name or f"{request.kind.value}-{session_id[-8:]}",
+        kind=request.kind,
+        state=SessionState.PENDING,
+        reason="waits for its turn",
+        environment=request.environment,
+        command=admitted.command,
+        variables=request.variables,
+        slots=dict(admitted.slots),
+        processes=request.processes,
+        network=admitted.network,
+        upload_id=request.upload,
+        stop_requested_at=None,
+        stop_grace_seconds=10,
+        created_at=now,
+        started_at=None,
+        ended_at=None,
+        deleted_at=None,
+        resource_group=request.resource_group,
+        models=admitted.claim.models if admitted.claim is not None else (),
+        size=request.size,
+        layout=request.layout,
+        priority=request.priority,
+        start_at=request.start_at,
+        max_seconds=request.max_seconds,
+        deadline=request.deadline,
+        preemptible=admitted.preemptible,
+        reservation=request.reservation,
+    )
+
+
+async def _resolve(
+    connection: AsyncConnection, caller: Caller, row: SessionRow, request: SessionCreate, now: datetime
+) -> SessionRow:
+    """The session with what it names: sessions it waits for, and the reservation. Raises NotFound, InvalidInput."""
+    if request.reservation is not None:
+        await _check_reservation(connection, caller, request, now)
+    succeeded = {(await _awaited(connection, caller, row, ref, ok=True)).id for ref in request.after_ok}
+    ended = {(await _awaited(connection, caller, row, ref, ok=False)).id for ref in request.after}
+    return replace(row, after=tuple(sorted(ended - succeeded)), after_ok=tuple(sorted(succeeded)))
+
+
+async def _awaited(connection: AsyncConnection, caller: Caller, row: SessionRow, ref: str, *, ok: bool) -> SessionRow:
+    """A session to wait for; one that belongs to somebody else looks like one that does not exist."""
+    try:
+        found = await sessions.find(connection, caller, ref)
+    except NotFound:
+        if ref == row.name:
+            raise InvalidInput(
+                f"The session '{ref}' cannot wait for itself; leave it out of what it waits for."
+            ) from None
+        raise
+    if ok and found.state in ENDED and found.state is not SessionState.SUCCEEDED:
+        raise InvalidInput(
+            f"Session '{found.name}' is {found.state}, so what waits for its success would never start. Run it again "
+            "first, or wait for its end only."
+        )
+    return found
+
+
+async def _check_reservation(
+    connection: AsyncConnection, caller: Caller, request: SessionCreate, now: datetime
+) -> None:
+    name = request.reservation or ""
+    found = await reservations.find(connection, name)
+    if found is None or not (caller.is_admin or caller.name in found.users):
+        raise NotFound(f"There is no reservation '{name}' for you. 'madang reservation ls' shows those there are.")
+    if found.resource_group != request.resource_group:
+        raise InvalidInput(
+            f"Reservation '{name}' keeps room in group '{found.resource_group}', and the session asks for group "
+            f"'{request.resource_group}'. Ask for --group {found.resource_group}."
+        )
+    if occurrence_from(*schedule_of(found.schedule), now.timestamp()) is None:
+        raise InvalidInput(f"Reservation '{name}' is over. Leave it out.")
+
+
+async def _replay(connection: AsyncConnection, used: KeyRow, digest: bytes) -> SessionRow:
+    if used.digest != digest:
+        raise IdempotencyMismatch(
+            "This Idempotency-Key was used with a different request. Use a new key for a new session."
+        )
+    row = await sessions.by_id(connection, used.session_id)
+    if row is None or row.deleted_at is not None:
+        raise Conflict("The session that this Idempotency-Key made has been deleted. Use a new key for a new session.")
+    return row
