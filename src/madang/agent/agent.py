@@ -94,7 +94,10 @@ class LocalAgent:
 
     @classmethod
     async def open(cls, settings: AgentSettings) -> LocalAgent:
-        """Prepare the host, connect to the keeper and adopt what runs. Raises StartupError, or InvalidInput for mock GPUs."""
+        """Prepare the host, connect to the keeper and adopt what runs.
+
+        Raises StartupError, or InvalidInput for mock GPUs that cannot be read.
+        """
         agent_dir = settings.data_dir / "agent"
         agent_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         agent_dir.chmod(0o711)
