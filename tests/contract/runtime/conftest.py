@@ -18,10 +18,10 @@ RUNTIMES = ["bubblewrap", "process"]
 BARE = 'name = "bare"\ndescription = "nothing but Python"\npackages = []\n'
 
 
-async def open_agent(data_dir: Path, runtime: str) -> LocalAgent:
+async def open_agent(data_dir: Path, runtime: str, mock_gpus: str = "") -> LocalAgent:
     (data_dir / "manifests").mkdir(exist_ok=True)
     (data_dir / "manifests" / "bare.toml").write_text(BARE)
-    agent = await LocalAgent.open(AgentSettings(data_dir, "node", runtime))
+    agent = await LocalAgent.open(AgentSettings(data_dir, "node", runtime, mock_gpus=mock_gpus))
     await agent.build_environment("bare")
     return agent
 
