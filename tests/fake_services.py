@@ -7,7 +7,7 @@ import io
 import itertools
 import tarfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -29,6 +29,7 @@ from madang.domain.names import check_variables, relative_path
 from madang.domain.people import Caller
 from madang.domain.session import ENDED, ExitReason, SessionKind, SessionState
 from madang.domain.slots import Slots
+from madang.domain.why import Why, WhyCode, sentence
 from madang.schemas.agent import (
     EnvironmentState,
     EnvironmentStatus,
@@ -41,7 +42,20 @@ from madang.schemas.agent import (
     Stream,
     Usage,
 )
-from madang.schemas.api import Event, Health, NodeState, Page, Session, SessionCreate, SessionExit, Upload
+from madang.schemas.api import (
+    Event,
+    Health,
+    NodeState,
+    NodeUpdate,
+    Page,
+    PlanAnswer,
+    PlannedContainer,
+    Session,
+    SessionCreate,
+    SessionExit,
+    Upload,
+    Waiting,
+)
 from madang.services import Services
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
@@ -51,6 +65,7 @@ from madang.services.sessions import SessionService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from tests.fake_groups import Groups, Reservations
 from tests.loop_thread import LoopThread
 
 T = TypeVar("T")
@@ -129,6 +144,7 @@ class Sessions(SessionService):
         self.logs: dict[str, list[LogChunk]] = {}
         self.events: list[Event] = []
         self.execs: list[FakeExec] = []
+        self.planned: list[SessionCreate] = []
         self.changed = asyncio.Condition()
         self.drop_after: int | None = None  # log pieces until a stream breaks off with an exception
         self._numbers = itertools.count(1)
@@ -192,6 +208,26 @@ class Sessions(SessionService):
         ended = {"state": state, "ended_at": now(), "exit": SessionExit(reason=ExitReason.EXITED, code=0)}
         self.all[ref] = self.all[ref].model_copy(update=ended)
         await self._event(self.all[ref], f"session.{state}")
+
+    async def plan(self, caller: Caller, request: SessionCreate) -> PlanAnswer:
+        self.planned.append(request)
+        slots = Slots.parse(request.slots)
+        if not slots.amount("cuda.device"):
+            placements = [PlannedContainer(rank=rank, node="here", devices=[]) for rank in range(request.size)]
+            return PlanAnswer(starts=True, placements=placements, reason="", waiting=None, would_preempt=[])
+        values: dict[str, str | int | float] = {
+            "group": "default",
+            "node": "here",
+            "device": "GPU",
+            "devices": slots.amount("cuda.device"),
+            "devices_free": 1,
+            "position": 3,
+            "of": 7,
+        }
+        why = Why(WhyCode.SHORTAGE, values)
+        start = now() + timedelta(hours=2)
+        waiting = Waiting(code=why.code, values=values, position=3, of=7, estimated_start=start)
+        return PlanAnswer(starts=False, placements=[], reason=sentence(why), waiting=waiting, would_preempt=[])
 
     async def get(self, caller: Caller, ref: str) -> Session:
         for session in reversed(self.all.values()):
@@ -394,6 +430,9 @@ class Nodes(NodeService):
             raise NotFound(f"There is no node '{name}'.")
         return (await self.list(caller))[0]
 
+    async def update(self, caller: Caller, name: str, change: NodeUpdate) -> NodeState:
+        return (await self.get(caller, name)).model_copy(update={"resource_group": change.resource_group})
+
 
 class Environments(EnvironmentService):
     def __init__(self) -> None:
@@ -453,6 +492,8 @@ class FakePlatform:
         self.services = Services(
             sessions=self.sessions,
             nodes=Nodes(),
+            groups=Groups(),
+            reservations=Reservations(),
             environments=Environments(),
             uploads=Uploads(),
             tokens=Tokens(),

@@ -11,7 +11,18 @@ from madang import __version__
 from madang.api import errors
 from madang.api.document import make_document
 from madang.api.guard import Guard
-from madang.api.routers import environments, exec, files, nodes, server, sessions, streams, uploads
+from madang.api.routers import (
+    environments,
+    exec,
+    files,
+    groups,
+    nodes,
+    reservations,
+    server,
+    sessions,
+    streams,
+    uploads,
+)
 from madang.api.wire import API
 from madang.services import Services
 
@@ -23,6 +34,8 @@ _ROUTERS: Final = (  # the busiest first
     server.probes,
     server.router,
     nodes.router,
+    groups.router,
+    reservations.router,
     environments.router,
     uploads.router,
 )

@@ -9,7 +9,16 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from madang.schemas.agent import ExecSpec, ExitReport
-from madang.schemas.api import Event, LogEvent, Problem, SessionCreate, SessionStop
+from madang.schemas.api import (
+    Event,
+    GroupPolicy,
+    LogEvent,
+    NodeUpdate,
+    Problem,
+    ReservationCreate,
+    SessionCreate,
+    SessionStop,
+)
 from madang.schemas.base import Wire
 
 _DESCRIPTION: Final = """\
@@ -32,10 +41,23 @@ _TAGS: Final = [
     {"name": "files", "description": "Files in and out of a session's work directory."},
     {"name": "uploads", "description": "Archives sent ahead of the sessions that use them."},
     {"name": "nodes", "description": "Machines that run sessions."},
+    {"name": "groups", "description": "Resource groups: sets of nodes with one queue and its own policy."},
+    {"name": "reservations", "description": "Room of a group that is kept for some users at some times."},
     {"name": "environments", "description": "What a container can run."},
 ]
 
-_BESIDES: Final[list[type[Wire]]] = [Problem, SessionCreate, SessionStop, LogEvent, Event, ExecSpec, ExitReport]
+_BESIDES: Final[list[type[Wire]]] = [
+    Problem,
+    SessionCreate,
+    SessionStop,
+    LogEvent,
+    Event,
+    ExecSpec,
+    ExitReport,
+    GroupPolicy,
+    NodeUpdate,
+    ReservationCreate,
+]
 """Models that no route names as its response or parameter, since it reads or writes them as bytes."""
 
 _OPEN: Final = frozenset({"/healthz", "/readyz"})

@@ -98,7 +98,7 @@ def _methods_at(request: Request) -> list[str]:
     """Every method that some route knows at the path of the request; a router tells those of one route only."""
     return [
         method
-        for method in ("DELETE", "GET", "POST", "PUT")
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
     ]
 

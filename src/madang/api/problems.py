@@ -18,6 +18,7 @@ _BASE: Final = "https://madang.dev/problems/"
 
 _DESCRIPTIONS: Final[Mapping[int, str]] = {
     401: "No bearer token, or one that is malformed, unknown, expired or revoked.",
+    403: "The caller is known and may not do this.",
     404: "There is no such object, or the caller may not know of it.",
     405: "The path does not know this method.",
     409: "The object is in a state that does not allow this, or the name or idempotency key is in use.",

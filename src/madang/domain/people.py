@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from madang.domain.errors import Forbidden
+
 Role = Literal["admin", "user"]
 
 
@@ -20,3 +22,9 @@ class Caller:
     def is_admin(self) -> bool:
         """Admins see and may change what everybody owns."""
         return self.role == "admin"
+
+
+def require_admin(caller: Caller, doing: str) -> None:
+    """Raises Forbidden unless the caller is an administrator; `doing` ends the sentence."""
+    if not caller.is_admin:
+        raise Forbidden(f"Only an administrator may {doing}. Ask one.")

@@ -284,7 +284,6 @@ class Reservation(Wire):
     ends_at: datetime | None
     next_start: datetime | None  # of the occurrence that is on or comes next; null: it is over
     next_end: datetime | None
-    created_by: str
     created_at: datetime
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from madang.services.environments import EnvironmentService
+from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.reservations import ReservationService
 from madang.services.sessions import SessionService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
@@ -20,6 +22,8 @@ class Services:
 
     sessions: SessionService
     nodes: NodeService
+    groups: GroupService
+    reservations: ReservationService
     environments: EnvironmentService
     uploads: UploadService
     tokens: TokenService

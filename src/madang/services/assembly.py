@@ -11,10 +11,12 @@ from madang.fabric.base import Fabric
 from madang.services import Services
 from madang.services.catalog import Catalog
 from madang.services.environments import EnvironmentService
+from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.pulse import Pulse
+from madang.services.reservations import ReservationService
 from madang.services.room import Room
 from madang.services.sessions import SessionService
 from madang.services.streams import StreamService
@@ -29,7 +31,9 @@ def assemble(
     room = Room(settings.data_dir)
     return Services(
         sessions=SessionService(database, fabric, clock, Catalog(database, hub), room),
-        nodes=NodeService(database),
+        nodes=NodeService(database, clock),
+        groups=GroupService(database, clock),
+        reservations=ReservationService(database, clock),
         environments=EnvironmentService(fabric),
         uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),
         tokens=TokenService(database, hub, clock),

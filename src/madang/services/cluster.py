@@ -43,7 +43,7 @@ def policy_of(group: GroupRow, reserved: Iterable[ReservationRow], usage: Iterab
         aging_seconds=policy.aging_seconds,
         weights=Weights(policy.user_weights, policy.project_weights),
         half_life_seconds=policy.half_life_days * _DAY,
-        history={row.user: _decayed(row, policy.half_life_days * _DAY, at) for row in usage},
+        history={row.user: _decayed(row, at) for row in usage},
         windows=tuple(_windows(policy, at)),
         reservations=tuple(_reservations(reserved, at)),
         reservation_lead_seconds=policy.reservation_lead_hours * 3600,
@@ -80,7 +80,7 @@ def _reservations(rows: Iterable[ReservationRow], now: float) -> Iterable[Reserv
             )
 
 
-def _decayed(row: UsageRow, half_life_seconds: float, now: float) -> dict[str, float]:
+def _decayed(row: UsageRow, now: float) -> dict[str, float]:
     """Slot-seconds as they count now: half of them after each half-life."""
-    part = 0.5 ** (max(now - row.as_of.timestamp(), 0) / half_life_seconds)
+    part = 0.5 ** (max(now - row.as_of.timestamp(), 0) / row.half_life_seconds)
     return {slot: amount * part for slot, amount in row.slots.items()}

@@ -1,27 +1,39 @@
-"""Use cases of nodes: what they offer and what of it is taken."""
+"""Use cases of nodes: what they offer, what of it is taken, and which resource group they are in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from madang.db.engine import Database
-from madang.db.repositories import nodes
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Database, Transaction
+from madang.db.repositories import containers, groups, nodes
+from madang.db.rows import DeviceUse
 from madang.domain.errors import NotFound
-from madang.domain.people import Caller
-from madang.schemas.api import NodeState
+from madang.domain.ids import Clock
+from madang.domain.people import Caller, require_admin
+from madang.schemas.api import NodeState, NodeUpdate
 from madang.services.views import node_view
 
 
 class NodeService:
     """Nodes as the watch loop saw them last. Everybody who is signed in may see them all."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     async def list(self, caller: Caller) -> Sequence[NodeState]:
         """All nodes, by name."""
-        rows = await self._database.read(lambda connection: nodes.every(connection, with_use=True))
-        return [node_view(row) for row in rows]
+
+        async def read(connection: AsyncConnection) -> list[NodeState]:
+            uses: dict[str, list[DeviceUse]] = {}
+            for use in await containers.device_uses(connection):
+                uses.setdefault(use.node, []).append(use)
+            rows = await nodes.every(connection, with_use=True)
+            return [node_view(row, uses.get(row.name, ()), caller) for row in rows]
+
+        return await self._database.read(read)
 
     async def get(self, caller: Caller, name: str) -> NodeState:
         """Raises NotFound."""
@@ -31,3 +43,15 @@ class NodeService:
                 return node
         known = ", ".join(node.name for node in found) or "none yet"
         raise NotFound(f"There is no node '{name[:60]}'. Known are: {known}.")
+
+    async def update(self, caller: Caller, name: str, change: NodeUpdate) -> NodeState:
+        """Put a node into another resource group; what runs on it goes on. Raises Forbidden, NotFound."""
+        require_admin(caller, "change nodes")
+        await self.get(caller, name)
+
+        async def move(transaction: Transaction) -> None:
+            await groups.hold(transaction, change.resource_group)
+            await nodes.move(transaction, name, change.resource_group, self._clock.now())
+
+        await self._database.transaction(move, "node.move")
+        return await self.get(caller, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from datetime import datetime
@@ -11,18 +12,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import groups, people, reservations, sessions, uploads
-from madang.db.rows import KeyRow, SessionRow
+from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
 from madang.domain.ids import Clock, new_id
 from madang.domain.people import Caller
 from madang.domain.session import ENDED, SessionState
 from madang.fabric.base import Fabric
-from madang.schemas.api import DEFAULT_GROUP, Session, SessionCreate
+from madang.schemas.api import DEFAULT_GROUP, PlanAnswer, Session, SessionCreate
 from madang.services.admission import admit
 from madang.services.catalog import Catalog, Known
 from madang.services.cluster import schedule_of
 from madang.services.contents import SessionContents
+from madang.services.planning import Prospect, answer, read_prospect
 from madang.services.room import Room
 from madang.services.views import session_view
 
@@ -63,7 +65,14 @@ class SessionSubmission(SessionContents):
                 if used is not None:
                     return await _replay(connection, used, digest)
             # After the key: what was accepted before is answered again, also when it would be refused by now.
-            row = await _resolve(connection, caller, _row(session_id, caller, request, known, now), request, now)
+            row = _row(session_id, caller, request, known, now)
+            await _check_reservation(connection, caller, request, now)
+            waits_for = await _dependencies(connection, caller, row, request)
+            row = replace(
+                row,
+                after=tuple(one.on_session_id for one in waits_for if not one.ok),
+                after_ok=tuple(one.on_session_id for one in waits_for if one.ok),
+            )
             if row.upload_id is not None:
                 await uploads.require(transaction, caller, row.upload_id)
             if row.resource_group != DEFAULT_GROUP:  # that one is never deleted
@@ -73,9 +82,24 @@ class SessionSubmission(SessionContents):
 
         return session_view(await self._database.transaction(save, "session.create"))
 
+    async def plan(self, caller: Caller, request: SessionCreate) -> PlanAnswer:
+        """What would become of the session if it were created now; nothing is kept of it."""
+        known = await self._catalog.known()
+        now = self._clock.now()
+        row = _row(new_id(), caller, request, known, now)
+
+        async def read(connection: AsyncConnection) -> Prospect:
+            await _check_reservation(connection, caller, request, now)
+            waits_for = await _dependencies(connection, caller, row, request)
+            return await read_prospect(connection, row, waits_for, now)
+
+        prospect = await self._database.read(read)
+        # In a thread: with thousands of waiting sessions it takes a moment.
+        return await asyncio.to_thread(answer, prospect, caller)
+
 
 def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, now: datetime) -> SessionRow:
-    """The session as it will wait; what it depends on is looked up by `_resolve`."""
+    """The session as it will wait, without what it waits for."""
     admitted = admit(request, known, caller, now)
     return SessionRow(
         id=session_id,
@@ -111,15 +135,15 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
     )
 
 
-async def _resolve(
-    connection: AsyncConnection, caller: Caller, row: SessionRow, request: SessionCreate, now: datetime
-) -> SessionRow:
-    """The session with what it names: sessions it waits for, and the reservation. Raises NotFound, InvalidInput."""
-    if request.reservation is not None:
-        await _check_reservation(connection, caller, request, now)
-    succeeded = {(await _awaited(connection, caller, row, ref, ok=True)).id for ref in request.after_ok}
-    ended = {(await _awaited(connection, caller, row, ref, ok=False)).id for ref in request.after}
-    return replace(row, after=tuple(sorted(ended - succeeded)), after_ok=tuple(sorted(succeeded)))
+async def _dependencies(
+    connection: AsyncConnection, caller: Caller, row: SessionRow, request: SessionCreate
+) -> list[DependencyRow]:
+    """What the session waits for, each once; to succeed is more than to end. Raises NotFound, InvalidInput."""
+    found: dict[str, DependencyRow] = {}
+    for ref, ok in [*((one, True) for one in request.after_ok), *((one, False) for one in request.after)]:
+        other = await _awaited(connection, caller, row, ref, ok=ok)
+        found.setdefault(other.id, DependencyRow(row.id, other.id, other.name, other.state, ok))
+    return list(found.values())
 
 
 async def _awaited(connection: AsyncConnection, caller: Caller, row: SessionRow, ref: str, *, ok: bool) -> SessionRow:
@@ -143,7 +167,9 @@ async def _awaited(connection: AsyncConnection, caller: Caller, row: SessionRow,
 async def _check_reservation(
     connection: AsyncConnection, caller: Caller, request: SessionCreate, now: datetime
 ) -> None:
-    name = request.reservation or ""
+    name = request.reservation
+    if name is None:
+        return
     found = await reservations.find(connection, name)
     if found is None or not (caller.is_admin or caller.name in found.users):
         raise NotFound(f"There is no reservation '{name}' for you. 'madang reservation ls' shows those there are.")

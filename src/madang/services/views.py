@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
-from madang.db.rows import ContainerRow, DeviceUse, EventRow, NodeRow, SessionRow
+from madang.db.rows import ContainerRow, DeviceUse, EventRow, NodeRow, ReservationRow, SessionRow
+from madang.domain.calendar import Span
+from madang.domain.devices import device_slot
 from madang.domain.errors import InvalidInput
 from madang.domain.people import Caller
 from madang.domain.session import Exit, SessionState
@@ -14,6 +17,7 @@ from madang.schemas.api import (
     Event,
     HeldDevice,
     NodeState,
+    Reservation,
     Session,
     SessionContainer,
     SessionExit,
@@ -112,6 +116,29 @@ def node_view(row: NodeRow, uses: Iterable[DeviceUse] = (), caller: Caller | Non
 def _device_view(device: DeviceInfo, uses: Sequence[DeviceUse], caller: Caller | None) -> DeviceState:
     seen = [use.session for use in uses if caller is not None and (caller.is_admin or caller.user_id == use.owner_id)]
     return DeviceState(**device.model_dump(), used=sum(use.milli for use in uses), sessions=sorted(set(seen)))
+
+
+def reservation_view(row: ReservationRow, span: Span | None) -> Reservation:
+    """A reservation; `span` is when it is on or comes next, None when it is over."""
+    schedule = row.schedule
+    devices = {device_slot(row.device_kind): row.device_count} if row.device_kind else {}
+    return Reservation(
+        id=row.id,
+        name=row.name,
+        resource_group=row.resource_group,
+        slots={**row.slots, **devices},
+        models=list(row.models),
+        users=list(row.users),
+        days=list(schedule.days),
+        start=schedule.start,
+        end=schedule.end,
+        timezone=schedule.timezone,
+        starts_at=schedule.starts_at,
+        ends_at=schedule.ends_at,
+        next_start=datetime.fromtimestamp(span[0], UTC) if span is not None else None,
+        next_end=datetime.fromtimestamp(span[1], UTC) if span is not None else None,
+        created_at=row.created_at,
+    )
 
 
 def event_view(row: EventRow) -> Event:

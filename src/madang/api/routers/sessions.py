@@ -1,4 +1,4 @@
-"""Sessions: start, look up, stop, delete."""
+"""Sessions: start, plan, look up, stop, delete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from madang.api.problems import Responses, problems
 from madang.api.wire import API, Json, SessionRef, json_body, read_json
 from madang.domain.names import NAME_PATTERN
 from madang.domain.session import SessionKind, SessionState
-from madang.schemas.api import Page, Session, SessionCreate, SessionStop, Usage
+from madang.schemas.api import Page, PlanAnswer, Session, SessionCreate, SessionStop, Usage
 
 router = APIRouter(prefix=f"{API}/sessions", tags=["sessions"])
 
@@ -25,7 +25,7 @@ _ANY: Final[list[SessionState]] = []
     "",
     status_code=201,
     response_model=Session,
-    responses=problems(404, 409, 413, 507) | _CREATED,
+    responses=problems(403, 404, 409, 413, 507) | _CREATED,
     openapi_extra=json_body(SessionCreate),
     operation_id="create_session",
 )
@@ -42,6 +42,18 @@ async def create_session(
     wanted = await read_json(request, SessionCreate)
     session = await services.sessions.create(caller, wanted, idempotency_key)
     return Json(session, 201, {"Location": f"{API}/sessions/{session.id}"})
+
+
+@router.post(
+    ":plan",
+    response_model=PlanAnswer,
+    responses=problems(403, 404, 413),
+    openapi_extra=json_body(SessionCreate),
+    operation_id="plan_session",
+)
+async def plan_session(request: Request, caller: SignedIn, services: Use) -> Response:
+    """Ask what would become of a session: where it would start, or why and how long it would wait. Nothing is kept."""
+    return Json(await services.sessions.plan(caller, await read_json(request, SessionCreate)))
 
 
 @router.get("", response_model=Page[Session], responses=problems(), operation_id="list_sessions")

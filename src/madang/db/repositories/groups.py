@@ -56,7 +56,7 @@ async def hold(transaction: Transaction, name: str) -> None:
     """Keep the group from being deleted until the end of the transaction. Raises NotFound."""
     query = select(_g.name).where(_g.name == name).with_for_update(key_share=True, read=True)
     if (await transaction.connection.execute(query)).first() is None:
-        raise NotFound(f"The resource group '{name}' has just been deleted. Choose another one.")
+        raise NotFound(f"There is no resource group '{name}'. 'madang group ls' shows those there are.")
 
 
 async def save(transaction: Transaction, name: str, policy: GroupPolicy, at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -34,6 +35,13 @@ async def ensure_user(transaction: Transaction, name: str, role: Role, at: datet
     await transaction.connection.execute(statement.on_conflict_do_nothing(index_elements=[users.c.name]))
     found = await transaction.connection.scalar(select(users.c.id).where(users.c.name == name))
     return str(found)
+
+
+async def unknown(connection: AsyncConnection, names: Iterable[str]) -> list[str]:
+    """Those of these names that no user has, sorted."""
+    wanted = set(names)
+    found = (await connection.execute(select(users.c.name).where(users.c.name.in_(wanted)))).scalars()
+    return sorted(wanted - set(found))
 
 
 async def add_token(transaction: Transaction, user_id: str, digest: bytes, label: str, at: datetime) -> None:

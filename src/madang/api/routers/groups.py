@@ -1,0 +1,44 @@
+"""Resource groups: how sets of nodes are shared."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from madang.api.auth import SignedIn, Use
+from madang.api.problems import problems
+from madang.api.wire import API, Json, NameRef, json_body, read_json
+from madang.schemas.api import GroupPolicy, Page, ResourceGroup
+
+router = APIRouter(prefix=f"{API}/resource-groups", tags=["groups"])
+
+
+@router.get("", response_model=Page[ResourceGroup], responses=problems(), operation_id="list_groups")
+async def list_groups(caller: SignedIn, services: Use) -> Response:
+    """List the resource groups."""
+    return Json(Page[ResourceGroup](items=list(await services.groups.list(caller))))
+
+
+@router.get("/{name}", response_model=ResourceGroup, responses=problems(404), operation_id="get_group")
+async def get_group(name: NameRef, caller: SignedIn, services: Use) -> Response:
+    """Look up one resource group."""
+    return Json(await services.groups.get(caller, name))
+
+
+@router.put(
+    "/{name}",
+    response_model=ResourceGroup,
+    responses=problems(403, 413),
+    openapi_extra=json_body(GroupPolicy),
+    operation_id="put_group",
+)
+async def put_group(name: NameRef, request: Request, caller: SignedIn, services: Use) -> Response:
+    """Make a resource group, or give it another policy; what is left out of it has its default. For administrators."""
+    policy = await read_json(request, GroupPolicy)
+    return Json(await services.groups.put(caller, name, policy))
+
+
+@router.delete("/{name}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")
+async def delete_group(name: NameRef, caller: SignedIn, services: Use) -> Response:
+    """Delete a resource group without nodes and live sessions, with its reservations. For administrators."""
+    await services.groups.delete(caller, name)
+    return Response(status_code=204)

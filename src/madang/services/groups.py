@@ -1,0 +1,94 @@
+"""Use cases of resource groups: how a set of nodes is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Database, Transaction
+from madang.db.repositories import groups, nodes
+from madang.domain.calendar import check_calendar, zone_of
+from madang.domain.errors import Conflict, NotFound
+from madang.domain.ids import Clock
+from madang.domain.people import Caller, require_admin
+from madang.schemas.api import DEFAULT_GROUP, GroupPolicy, ResourceGroup
+from madang.services.cluster import weekly_windows
+
+
+class GroupService:
+    """Everybody who is signed in may see all groups; administrators change them."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def list(self, caller: Caller) -> Sequence[ResourceGroup]:
+        """All groups, by name."""
+
+        async def read(connection: AsyncConnection) -> list[ResourceGroup]:
+            members: dict[str, list[str]] = {}
+            for node in await nodes.every(connection):
+                members.setdefault(node.resource_group, []).append(node.name)
+            loads = await groups.loads(connection)
+            return [
+                ResourceGroup(
+                    name=group.name,
+                    policy=group.policy,
+                    nodes=members.get(group.name, []),
+                    pending=loads[group.name].pending if group.name in loads else 0,
+                    running=loads[group.name].holding if group.name in loads else 0,
+                )
+                for group in await groups.every(connection)
+            ]
+
+        return await self._database.read(read)
+
+    async def get(self, caller: Caller, name: str) -> ResourceGroup:
+        """Raises NotFound, naming those there are."""
+        found = await self.list(caller)
+        for group in found:
+            if group.name == name:
+                return group
+        known = ", ".join(group.name for group in found)
+        raise NotFound(f"There is no resource group '{name[:60]}'. Known are: {known}.")
+
+    async def put(self, caller: Caller, name: str, policy: GroupPolicy) -> ResourceGroup:
+        """Make a group, or give it another policy; what runs goes on.
+
+        Raises Forbidden, and InvalidInput for an unknown time zone or a calendar with a gap or an overlap.
+        """
+        require_admin(caller, "change resource groups")
+        zone_of(policy.timezone)
+        windows = zip(policy.calendar, weekly_windows(policy), strict=True)
+        check_calendar([(window.name, weekly) for window, weekly in windows])
+
+        async def save(transaction: Transaction) -> None:
+            await groups.save(transaction, name, policy, self._clock.now())
+
+        await self._database.transaction(save, "group.save")
+        return await self.get(caller, name)
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        """Delete a group with its reservations. Raises Forbidden, NotFound, Conflict while it is in use."""
+        require_admin(caller, "delete resource groups")
+        if name == DEFAULT_GROUP:
+            raise Conflict(f"The group '{DEFAULT_GROUP}' stays: new nodes join it, and sessions that name no group.")
+
+        async def remove(transaction: Transaction) -> None:
+            if await groups.lock(transaction, name) is None:
+                raise NotFound(f"There is no resource group '{name[:60]}'. 'madang group ls' shows those there are.")
+            connection = transaction.connection
+            members = [node.name for node in await nodes.every(connection) if node.resource_group == name]
+            if members:
+                raise Conflict(
+                    f"The group '{name}' still has nodes ({', '.join(members[:5])}). Move them first: "
+                    f"madang node set {members[0]} --group {DEFAULT_GROUP}."
+                )
+            load = (await groups.loads(connection)).get(name)
+            if load is not None:
+                count = load.pending + load.holding
+                raise Conflict(f"In the group '{name}' {count} sessions wait or run. Stop them first, or let them end.")
+            await groups.remove(transaction, name, self._clock.now())
+
+        await self._database.transaction(remove, "group.delete")
