@@ -16,7 +16,7 @@ from typing import Final
 from madang.agent.devices.base import Attachment, DevicePlugin, Discovery, find
 from madang.agent.keeper.plan import Identity
 from madang.domain.devices import WHOLE, device_slot, shares_slot
-from madang.domain.errors import Unavailable
+from madang.domain.errors import MadangError, Unavailable
 from madang.domain.slots import format_amount
 from madang.schemas.agent import DeviceInfo, DeviceShare
 
@@ -32,6 +32,7 @@ def survey(plugin: DevicePlugin, user: Identity | None) -> Discovery:
     """
     try:
         found = plugin.discover()
+        plugin.attach([])
         return _accessible(plugin, _consistent(plugin, found), user)
     except Exception as error:  # somebody else's code must not take the node down
         return Discovery(reason=f"{plugin.kind} devices: {type(error).__name__}: {error}", broken=True)
@@ -187,10 +188,22 @@ class Inventory:
             own = [share for share in shares if share.kind == watched.plugin.kind]
             # Where there is nothing to hide, sessions keep a clean environment.
             if own or watched.seen.devices or watched.seen.broken:
-                given |= watched.plugin.attach(own)
+                given |= _attach(watched.plugin, own)
         if left := {share.kind for share in shares} - {watched.plugin.kind for watched in self._watched}:
             raise Unavailable(f"The node has no devices of the kind {', '.join(sorted(left))}.")
         return Attachment(_variables(shares)) | given
+
+
+def _attach(plugin: DevicePlugin, shares: Sequence[DeviceShare]) -> Attachment:
+    """As the plug-in says. One that breaks harms only those who want its devices: without nodes nobody sees any."""
+    try:
+        return plugin.attach(shares)
+    except MadangError:
+        raise
+    except Exception as error:  # somebody else's code
+        if not shares:
+            return Attachment()
+        raise Unavailable(f"{plugin.kind} devices: {type(error).__name__}: {error}") from error
 
 
 def _part(milli: int) -> str:

@@ -6,7 +6,6 @@ import importlib
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-NOT_SUPPORTED: Final = 3
 DRIVER_NOT_LOADED: Final = 9
 LIBRARY_NOT_FOUND: Final = 12
 GPU_IS_LOST: Final = 15

@@ -84,6 +84,17 @@ def test_nvml_is_not_loaded_where_there_can_be_no_gpu(tmp_path: Path, monkeypatc
     assert "nvidia-ml-py is not installed" in CudaDevices(tmp_path).discover().reason
 
 
+def test_nvidias_own_binding_has_all_that_is_asked_of_it() -> None:
+    binding = pytest.importorskip("pynvml", reason="nvidia-ml-py is for Linux")
+    asked = {name for name in vars(nvml.Nvml) if name.startswith("nvml")} | {"NVMLError"}
+    assert len(asked) > 10
+    assert {name for name in asked if not hasattr(binding, name)} == set()
+    assert nvml.P2P_NVLINK == binding.NVML_P2P_CAPS_INDEX_NVLINK
+    for name in ("DRIVER_NOT_LOADED", "LIBRARY_NOT_FOUND", "GPU_IS_LOST"):
+        assert getattr(nvml, name) == getattr(binding, f"NVML_ERROR_{name}")
+    assert nvml.VERSION_MISMATCH == binding.NVML_ERROR_LIB_RM_VERSION_MISMATCH
+
+
 def test_a_gpu_without_a_driver_is_told(tmp_path: Path) -> None:
     put_pci(tmp_path, "0000:65:00.1", "0000:64:00.0", vendor="0x10de", device="0x22ba", **{"class": "0x040300"})
     assert not CudaDevices(tmp_path).discover().broken  # sound of a graphics card

@@ -33,6 +33,7 @@ class Npus:
     found: Sequence[DeviceInfo] = (npu(0),)
     kind: str = "npu"
     failure: Exception | None = None
+    attach_failure: Exception | None = None
     may_answer: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -45,6 +46,8 @@ class Npus:
         return Discovery(tuple(self.found))
 
     def attach(self, shares: Sequence[DeviceShare]) -> Attachment:
+        if self.attach_failure is not None:
+            raise self.attach_failure
         return Attachment({"NPUS": " ".join(share.id for share in shares)})
 
 
@@ -124,6 +127,16 @@ async def test_a_plugin_that_errs_is_told_and_hides_no_other(plugin: Npus, words
     assert "npu devices" in made.reason
     assert words in made.reason
     assert "earlier trouble" in made.reason
+
+
+async def test_a_plugin_that_breaks_later_harms_only_those_who_want_its_devices() -> None:
+    plugin = Npus()
+    made = Inventory([plugin, MockDevices("1xA100")], [], None)
+    await made.refresh()
+    plugin.attach_failure = ZeroDivisionError("division by zero")
+    assert made.attach([share(0)]).variables["CUDA_VISIBLE_DEVICES"] == "MOCK-A100-0"
+    with pytest.raises(Unavailable, match="npu devices: ZeroDivisionError"):
+        made.attach([share(0, kind="npu")])
 
 
 async def test_a_driver_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
