@@ -16,6 +16,7 @@ from madang.agent.base import Agent
 from madang.config import Settings
 from madang.db.engine import Database, connector
 from madang.db.hub import Hub
+from madang.db.leader import Leadership
 from madang.db.repositories import containers
 from madang.db.tables import users
 from madang.domain.errors import Unavailable
@@ -24,8 +25,9 @@ from madang.domain.people import Caller, Role
 from madang.domain.session import SessionState
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
+from madang.loops.limits import LimitsLoop
 from madang.loops.reap import ReapLoop
-from madang.loops.schedule import ScheduleLoop
+from madang.loops.schedule import LEADER, ScheduleLoop
 from madang.loops.watch import WatchLoop
 from madang.schemas.api import Session, SessionCreate
 from madang.services import Services
@@ -101,7 +103,8 @@ class World:
         )
         metrics = self.services.metrics
         self.watch = WatchLoop(database=self.database, fabric=self.fabric, hub=self.hub, clock=self.clock)
-        self.schedule = ScheduleLoop(self.database, self.clock, metrics)
+        self.leadership = Leadership(connect, self.hub, LEADER)
+        self.schedule = ScheduleLoop(self.database, self.leadership, self.clock, metrics)
         self.launch = LaunchLoop(
             self.settings,
             database=self.database,
@@ -111,7 +114,8 @@ class World:
             metrics=metrics,
         )
         self.reap = ReapLoop(self.settings, database=self.database, fabric=self.fabric, clock=self.clock)
-        self.loops = [self.watch, self.schedule, self.launch, self.reap]
+        self.limits = LimitsLoop(self.database, self.clock)
+        self.loops = [self.watch, self.schedule, self.launch, self.limits, self.reap]
 
     async def start(self) -> None:
         """Services and loops."""

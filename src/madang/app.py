@@ -22,6 +22,7 @@ from madang.config import Settings
 from madang.db.embedded import EmbeddedPostgres
 from madang.db.engine import Database, connector
 from madang.db.hub import Connector, Hub
+from madang.db.leader import Leadership
 from madang.db.schema import migrate
 from madang.domain.devices import counted
 from madang.domain.errors import StartupError, Unauthorized
@@ -33,8 +34,9 @@ from madang.fabric.local import LocalFabric
 from madang.logs import configure_logs
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
+from madang.loops.limits import LimitsLoop
 from madang.loops.reap import ReapLoop
-from madang.loops.schedule import ScheduleLoop
+from madang.loops.schedule import LEADER, ScheduleLoop
 from madang.loops.watch import WatchLoop
 from madang.schemas.agent import NodeReport
 from madang.sdk.connection import FILE_NAME, Connection
@@ -104,8 +106,9 @@ class Platform:
         pulse = Pulse()
         services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
         self._cleanup.push_async_callback(services.environments.close)
-        await self._start_loops(services, database, hub, fabric, pulse)
-        report("loops", "schedule, launch, watch, reap")
+        leadership = Leadership(connect, hub, LEADER)
+        names = await self._start_loops(services, database, leadership, hub, fabric, pulse)
+        report("loops", ", ".join(names))
         api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
         self.url = api.url
         await self._write_connection(services)
@@ -195,16 +198,23 @@ class Platform:
         return fabric
 
     async def _start_loops(
-        self, services: Services, database: Database, hub: Hub, fabric: Fabric, pulse: Pulse
-    ) -> None:
+        self,
+        services: Services,
+        database: Database,
+        leadership: Leadership,
+        hub: Hub,
+        fabric: Fabric,
+        pulse: Pulse,
+    ) -> list[str]:
         settings, clock, metrics = self._settings, self._clock, services.metrics
         watch = WatchLoop(database=database, fabric=fabric, hub=hub, clock=clock)
         self._cleanup.push_async_callback(watch.close)
         await watch.step()  # the node is known, and what happened meanwhile is written, before anybody asks
         loops: list[Loop] = [
-            watch,
-            ScheduleLoop(database, clock, metrics),
+            ScheduleLoop(database, leadership, clock, metrics),
             LaunchLoop(settings, database=database, fabric=fabric, hub=hub, clock=clock, metrics=metrics),
+            watch,
+            LimitsLoop(database, clock),
             ReapLoop(settings, database=database, fabric=fabric, clock=clock),
         ]
         tasks = [asyncio.create_task(Runner(one, hub, pulse).run(), name=one.name) for one in loops]
@@ -217,6 +227,7 @@ class Platform:
                     await task
 
         self._cleanup.push_async_callback(end)
+        return [one.name for one in loops]
 
     async def _write_connection(self, services: Services) -> None:
         """Keep the first admin token, made once, in a file that only its owner can read."""

@@ -48,6 +48,7 @@ class Leadership:
         self._hub = hub
         self._name = name
         self._task: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
         self._lost = asyncio.Event()
         self.epoch: int | None = None
 
@@ -56,10 +57,11 @@ class Leadership:
         """Wakes subscribers of this process when leadership was won or lost."""
         return f"leader:{self._name}"
 
-    def seek(self) -> None:
-        """Begin to seek leadership, and seek it again whenever it is lost."""
+    async def seek(self) -> None:
+        """Begin to seek leadership, and seek it again whenever it is lost; returns when it was tried once."""
         if self._task is None:
             self._task = asyncio.create_task(self._seek(), name=self.topic)
+        await self._tried.wait()
 
     async def close(self) -> None:
         """Give up leadership at once: another manager need not wait."""
@@ -73,6 +75,7 @@ class Leadership:
         """Hold off newer leaders until the end of the transaction. Raises Superseded when there is one already."""
         newest = await transaction.connection.scalar(_FENCE, {"name": self._name})
         if newest != epoch:
+            self._lost.set()
             self._step_down()
             raise Superseded("Another manager has taken over; nothing was saved here.")
 
@@ -82,25 +85,25 @@ class Leadership:
                 await self._lead_for_a_while()
             except _FAILURES as error:
                 _log.warning("leadership_not_sought", what=self._name, error=str(error))
+            self._tried.set()
             await asyncio.sleep(_TRY_SECONDS)
 
     async def _lead_for_a_while(self) -> None:
         """Try until the lock is free; then lead until the connection is lost. Raises what the connection does."""
         connection = await self._connect()
-        lost = asyncio.Event()
+        lost = self._lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
         try:
             await connection.execute(_KEEP_ALIVE, timeout=_TIMEOUT)
             while not await connection.fetchval(
                 "SELECT pg_try_advisory_lock($1, $2)", _SPACE, _key(self._name), timeout=_TIMEOUT
             ):
-                await _wait(lost, _TRY_SECONDS)
-                if lost.is_set():
+                self._tried.set()
+                if await _wait(lost, _TRY_SECONDS):
                     return
-            epoch = await connection.fetchval(_RAISE_EPOCH, self._name, timeout=_TIMEOUT)
-            self._lost = lost
-            self.epoch = epoch
-            _log.info("leading", what=self._name, epoch=epoch)
+            self.epoch = await connection.fetchval(_RAISE_EPOCH, self._name, timeout=_TIMEOUT)
+            self._tried.set()
+            _log.info("leading", what=self._name, epoch=self.epoch)
             self._hub.wake([self.topic])
             while not await _wait(lost, _LOOK_SECONDS):
                 await connection.execute("SELECT 1", timeout=_TIMEOUT)
@@ -112,7 +115,6 @@ class Leadership:
         if self.epoch is not None:
             _log.info("leading_no_more", what=self._name, epoch=self.epoch)
             self.epoch = None
-            self._lost.set()
             self._hub.wake([self.topic])
 
 

@@ -112,6 +112,17 @@ class PartRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DependencyRow:
+    """What a pending session waits for."""
+
+    session_id: str
+    on_session_id: str
+    on_name: str
+    on_state: SessionState
+    ok: bool  # whether the other has to succeed, not only to end
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRow:
     """What the scheduler needs to know of a session that waits or holds room."""
 
@@ -143,7 +154,8 @@ class LiveRow:
     stop_grace_seconds: float
     stop_reason: StopReason
     preempted_for: str | None
-    parts: tuple[PartRow, ...]  # by rank; none while it waits
+    parts: tuple[PartRow, ...] = ()  # by rank; none while it waits
+    dependencies: tuple[DependencyRow, ...] = ()  # met or not; none once it does not wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,14 +294,3 @@ class UsageRow:
     slots: dict[str, float]
     as_of: datetime
     half_life_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class DependencyRow:
-    """What a pending session waits for."""
-
-    session_id: str
-    on_session_id: str
-    on_name: str
-    on_state: SessionState
-    ok: bool  # whether the other has to succeed, not only to end

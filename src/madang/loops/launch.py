@@ -1,9 +1,9 @@
-"""The launch loop: makes and starts the containers of sessions that have a node."""
+"""The launch loop: makes and starts the containers of sessions that have their nodes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,14 +13,15 @@ import structlog
 from madang.config import Settings
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
-from madang.db.repositories import sessions
-from madang.db.rows import SessionRow
+from madang.db.repositories import nodes, sessions
+from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.errors import MadangError, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.session import ExitReason, SessionState
 from madang.fabric.base import Fabric
-from madang.loops.outcomes import gone, settle
-from madang.schemas.agent import ContainerSpec, ContainerStatus, Phase
+from madang.loops.outcomes import Word, gone
+from madang.loops.settler import Settler
+from madang.schemas.agent import ContainerSpec, ContainerStatus, DeviceShare, Phase
 from madang.services.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -28,8 +29,10 @@ _log = structlog.get_logger(__name__)
 _PAUSES: Final = (0.2, 1.0, 3.0)
 """Before each further try on a node that does not answer; then the session goes back into the queue."""
 _BLOCK: Final = 1 << 18
+_HOSTNAME: Final = 63  # characters
 
-Work = Callable[[Transaction], Awaitable[None]]
+DeviceIds = dict[tuple[str, str, int], str]
+"""What devices are called by their nodes: by node, kind and index."""
 
 
 class LaunchLoop:
@@ -52,6 +55,7 @@ class LaunchLoop:
         self._clock = clock
         self._metrics = metrics
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._settler = Settler(database, clock, "launch.settle")
 
     async def step(self) -> None:
         """Begin as many launches as there is room for."""
@@ -61,14 +65,7 @@ class LaunchLoop:
             return
 
         async def claim(transaction: Transaction) -> list[SessionRow]:
-            claimed = await sessions.claim_scheduled(transaction, names, list(self._busy), free)
-            now = self._clock.now()
-            return [
-                row
-                if row.state is SessionState.PREPARING
-                else await sessions.move(transaction, row, SessionState.PREPARING, now)
-                for row in claimed
-            ]
+            return await sessions.claim_scheduled(transaction, names, list(self._busy), free, self._clock.now())
 
         for row in await self._database.transaction(claim, "launch.claim"):
             self._busy[row.id] = asyncio.create_task(self._launch(row), name=f"launch {row.id}")
@@ -81,34 +78,62 @@ class LaunchLoop:
             with suppress(asyncio.CancelledError):
                 await task
         self._busy.clear()
+        await self._settler.close()
 
     async def _launch(self, row: SessionRow) -> None:
         try:
-            status = await self._bring_up(row)
-            await self._database.transaction(
-                lambda transaction: settle(transaction, _node(row), status, self._clock.now()), "launch.settle"
-            )
-            self._metrics.launches.labels("running" if status.phase is Phase.RUNNING else "ended").inc()
+            words = await self._bring_up_all(row, await self._device_ids(row))
+            await self._settler.settle(*words)
+            self._metrics.launches.labels(_result(words)).inc()
             self._metrics.launch_seconds.observe((self._clock.now() - row.created_at).total_seconds())
-        except StaleEpoch as error:
-            await self._postpone(row, error)
-        except Unavailable as error:
+        except (StaleEpoch, Unavailable) as error:
             await self._postpone(row, error)
         except MadangError as error:
-            await self._fail(row, error.message)
-        except Exception as error:
-            _log.exception("launch_failed", session=row.id)
-            await self._fail(row, f"The launch failed unexpectedly: {type(error).__name__}: {error}")
+            # When the database stays away, the session is still PREPARING in it and is launched again.
+            _log.warning("launch_not_saved", session=row.id, error=error.message)
         finally:
             del self._busy[row.id]
             self._hub.wake(["launch"])
 
-    async def _bring_up(self, row: SessionRow) -> ContainerStatus:
-        """Create, fill and start the container, patiently while the node does not answer."""
+    async def _bring_up_all(self, row: SessionRow, ids: DeviceIds) -> list[Word]:
+        """Words about all containers; when one cannot be launched, about those that were heard of until then.
+
+        The others are stopped as soon as the failure is written.
+        """
+        if len(row.containers) == 1:
+            return [await self._bring_up(row, row.containers[0], ids)]
+        tasks = [asyncio.create_task(self._bring_up(row, one, ids)) for one in row.containers]
+        words: list[Word] = []
+        try:
+            for task in asyncio.as_completed(tasks):
+                words.append(await task)
+                if _launch_failed(words[-1]):
+                    break
+        finally:
+            for unfinished in tasks:
+                unfinished.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return words
+
+    async def _bring_up(self, row: SessionRow, container: ContainerRow, ids: DeviceIds) -> Word:
+        """Create, fill and start a container. Raises StaleEpoch, or Unavailable when the node does not answer."""
+        try:
+            return Word(container.node, await self._start(row, container, ids))
+        except (StaleEpoch, Unavailable):
+            raise
+        except MadangError as error:
+            message = error.message
+        except Exception as error:
+            _log.exception("launch_failed", session=row.id)
+            message = f"The launch failed unexpectedly: {type(error).__name__}: {error}"
+        return gone(container.node, container, ExitReason.LAUNCH, message)
+
+    async def _start(self, row: SessionRow, container: ContainerRow, ids: DeviceIds) -> ContainerStatus:
+        """Patiently while the node does not answer."""
+        spec = self._spec(row, container, ids)
         for pause in (*_PAUSES, None):
             try:
-                agent = self._fabric.agent(_node(row))
-                spec = self._spec(row)
+                agent = self._fabric.agent(container.node)
                 status = await agent.create(spec)
                 if status.phase is Phase.CREATED and row.upload_id is not None:
                     archive = _read(self._settings.data_dir / "uploads" / row.upload_id)
@@ -120,57 +145,93 @@ class LaunchLoop:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    def _spec(self, row: SessionRow) -> ContainerSpec:
-        assert row.main is not None  # noqa: S101 - only scheduled sessions are claimed
+    async def _device_ids(self, row: SessionRow) -> DeviceIds:
+        names = {one.node for one in row.containers if one.devices}
+        if not names:
+            return {}
+        known = await self._database.read(lambda connection: nodes.some(connection, names))
+        return {(node.name, one.kind, one.index): one.id for node in known for one in node.report.devices}
+
+    def _spec(self, row: SessionRow, container: ContainerRow, ids: DeviceIds) -> ContainerSpec:
+        place = {"MADANG_RANK": str(container.rank), "MADANG_SIZE": str(row.size)}
+        known = {"MADANG_SESSION": row.id, "MADANG_SESSION_NAME": row.name, **place}
         return ContainerSpec(
-            container_id=row.main.id,
+            container_id=container.id,
             session_id=row.id,
-            epoch=row.main.epoch,
-            hostname=row.name,
+            epoch=container.epoch,
+            hostname=_hostname(row.name, container.rank),
             environment=row.environment,
             command=row.command,
-            variables={**row.variables, "MADANG_SESSION": row.id, "MADANG_SESSION_NAME": row.name},
+            variables={**row.variables, **known},
             cpu=row.slots["cpu"],
             mem=row.slots["mem"],
             processes=row.processes,
             network=row.network,
             log_bytes=self._settings.log_limit_bytes,
+            devices=_shares(container, ids),
+            rank=container.rank,
+            size=row.size,
         )
 
     async def _postpone(self, row: SessionRow, error: MadangError) -> None:
         """Back into the queue; the next launch has a higher epoch, so what this one left cannot come to life."""
-        _log.warning("launch_postponed", session=row.id, node=_node(row), error=error.message)
+        nodes_of = ", ".join(sorted({one.node for one in row.containers}))
+        _log.warning("launch_postponed", session=row.id, nodes=nodes_of, error=error.message)
         self._metrics.launches.labels("postponed").inc()
+        if len(row.containers) > 1:
+            await self._let_go(row)
 
         async def postpone(transaction: Transaction) -> None:
             now = await sessions.lock(transaction, row.id)
-            if now is not None and now.state is SessionState.PREPARING and now.main == row.main:
-                reason = f"the launch on {_node(row)} did not work: {error.message}"
+            if now is not None and now.state is SessionState.PREPARING and _launch_of(now) == _launch_of(row):
+                reason = f"the launch on {nodes_of} did not work: {error.message}"
                 await sessions.move(transaction, now, SessionState.PENDING, self._clock.now(), reason)
 
-        await self._save(postpone, "launch.postpone", row)
-
-    async def _fail(self, row: SessionRow, message: str) -> None:
-        assert row.main is not None  # noqa: S101 - only scheduled sessions are claimed
-        self._metrics.launches.labels("failed").inc()
-        status = gone(row.main.id, row.main.epoch, ExitReason.LAUNCH, message)
-
-        async def fail(transaction: Transaction) -> None:
-            await settle(transaction, _node(row), status, self._clock.now())
-
-        await self._save(fail, "launch.fail", row)
-
-    async def _save(self, work: Work, name: str, row: SessionRow) -> None:
-        """When the database stays away, the session is still PREPARING in it and is launched again."""
         try:
-            await self._database.transaction(work, name)
-        except MadangError as error:
-            _log.warning("launch_not_saved", session=row.id, error=error.message)
+            await self._database.transaction(postpone, "launch.postpone")
+        except MadangError as unsaved:
+            _log.warning("launch_not_saved", session=row.id, error=unsaved.message)
+
+    async def _let_go(self, row: SessionRow) -> None:
+        """End those containers that came up before the others could not."""
+        for container in row.containers:
+            try:
+                await self._fabric.agent(container.node).remove(container.id, container.epoch)
+            except MadangError as error:
+                # The watch loop ends what nobody wants when the node answers again.
+                _log.warning("not_removed", container=container.id, node=container.node, error=error.message)
 
 
-def _node(row: SessionRow) -> str:
-    assert row.main is not None  # noqa: S101 - only scheduled sessions are claimed
-    return row.main.node
+def _launch_of(row: SessionRow) -> list[tuple[str, int]]:
+    return [(one.id, one.epoch) for one in row.containers]
+
+
+def _launch_failed(word: Word) -> bool:
+    return word.status.exit is not None and word.status.exit.reason is ExitReason.LAUNCH
+
+
+def _result(words: Sequence[Word]) -> str:
+    """How a launch went, for the metrics."""
+    if any(_launch_failed(word) for word in words):
+        return "failed"
+    return "running" if all(word.status.phase is Phase.RUNNING for word in words) else "ended"
+
+
+def _hostname(name: str, rank: int) -> str:
+    """The main container is called as its session is, the others with their rank behind it."""
+    ending = f"-{rank}" if rank else ""
+    return f"{name[: _HOSTNAME - len(ending)]}{ending}"
+
+
+def _shares(container: ContainerRow, ids: DeviceIds) -> list[DeviceShare]:
+    """Raises Unavailable when a device is no longer there: the session is placed anew then."""
+    shares = []
+    for one in container.devices:
+        device_id = ids.get((container.node, one.kind, one.index))
+        if device_id is None:
+            raise Unavailable(f"Node '{container.node}' has lost its {one.kind} device {one.index}.")
+        shares.append(DeviceShare(kind=one.kind, index=one.index, id=device_id, milli=one.milli))
+    return shares
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -15,14 +15,17 @@ from madang.config import Settings
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import containers, events, people, sessions, uploads
 from madang.db.rows import ContainerRow, SessionRow
+from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.session import ExitReason, SessionState
 from madang.fabric.base import Fabric
-from madang.loops.outcomes import gone, settle
+from madang.loops.outcomes import gone
+from madang.loops.settler import Settler
 
 _log = structlog.get_logger(__name__)
 
+_ALIVE: Final = (ContainerState.PLANNED, ContainerState.RUNNING)
 _ASK_AGAIN_SECONDS: Final = 5.0
 _HOUSEKEEPING_SECONDS: Final = 600.0
 _UPLOAD_KEPT: Final = timedelta(hours=1)
@@ -44,6 +47,7 @@ class ReapLoop:
         self._clock = clock
         self._asked: dict[str, tuple[tuple[int, float], float]] = {}
         self._tidied = float("-inf")
+        self._settler = Settler(database, clock, "reap.settle")
 
     async def step(self) -> None:
         """Ask for every stop that is due, then remove."""
@@ -55,47 +59,39 @@ class ReapLoop:
             self._tidied = time.monotonic()
 
     async def close(self) -> None:
-        """Holds nothing."""
+        await self._settler.close()
 
     async def _stop_all(self, names: Sequence[str]) -> None:
         terminating = [SessionState.TERMINATING]
         rows = await self._database.read(lambda connection: sessions.in_states(connection, terminating))
-        here = [row for row in rows if row.main is not None and row.main.node in names]
+        here = [(row, one) for row in rows for one in row.containers if one.node in names and one.state in _ALIVE]
         now = time.monotonic()
-        self._asked = {row.id: self._asked[row.id] for row in here if row.id in self._asked}
+        self._asked = {one.id: self._asked[one.id] for _, one in here if one.id in self._asked}
         due = []
-        for row in here:
-            asked, at = self._asked.get(row.id, ((0, 0.0), float("-inf")))
-            assert row.main is not None  # noqa: S101 - filtered above
-            want = (row.main.epoch, row.stop_grace_seconds)
+        for row, one in here:
+            asked, at = self._asked.get(one.id, ((0, 0.0), float("-inf")))
+            want = (one.epoch, row.stop_grace_seconds)
             if asked != want or now - at >= _ASK_AGAIN_SECONDS:
-                self._asked[row.id] = (want, now)
-                due.append(row)
-        await asyncio.gather(*(self._stop(row) for row in due))
+                self._asked[one.id] = (want, now)
+                due.append((row, one))
+        await asyncio.gather(*(self._stop(row, one) for row, one in due))
 
-    async def _stop(self, row: SessionRow) -> None:
-        main = row.main
-        assert main is not None  # noqa: S101 - the caller filtered
+    async def _stop(self, row: SessionRow, container: ContainerRow) -> None:
         try:
-            agent = self._fabric.agent(main.node)
+            agent = self._fabric.agent(container.node)
             try:
-                await agent.stop(main.id, main.epoch, row.stop_grace_seconds)
+                await agent.stop(container.id, container.epoch, row.stop_grace_seconds)
                 return
             except StaleEpoch:
                 pass
             except NotFound:
                 # Either it was never made, and then a launch under way must not make it any more, or it is gone.
-                await agent.remove(main.id, main.epoch)
-            lost = row.started_at is not None or main.started_at is not None
-            status = gone(main.id, main.epoch, ExitReason.LOST if lost else ExitReason.STOPPED, "")
-
-            async def write(transaction: Transaction) -> None:
-                await settle(transaction, main.node, status, self._clock.now())
-
-            await self._database.transaction(write, "reap.settle")
+                await agent.remove(container.id, container.epoch)
+            lost = row.started_at is not None or container.started_at is not None
+            await self._settler.settle(gone(container.node, container, ExitReason.LOST if lost else ExitReason.STOPPED))
         except Unavailable as error:
-            _log.warning("stop_not_sent", session=row.id, node=main.node, error=error.message)
-            self._asked.pop(row.id, None)
+            _log.warning("stop_not_sent", session=row.id, node=container.node, error=error.message)
+            self._asked.pop(container.id, None)
 
     async def _remove_all(self, names: Sequence[str]) -> None:
         before = self._clock.now() - timedelta(days=self._settings.keep_ended_days)

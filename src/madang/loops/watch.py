@@ -17,11 +17,13 @@ from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
 from madang.db.repositories import containers, nodes
 from madang.db.rows import ContainerRow
-from madang.domain.errors import MadangError, Unavailable
+from madang.domain.container import ContainerState
+from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.session import ENDED, ExitReason, SessionState
 from madang.fabric.base import Fabric
-from madang.loops.outcomes import gone, settle
+from madang.loops.outcomes import Word, gone
+from madang.loops.settler import Settler
 from madang.schemas.agent import ContainerStatus, Phase
 
 _log = structlog.get_logger(__name__)
@@ -29,7 +31,6 @@ _log = structlog.get_logger(__name__)
 _COMPARE_SECONDS: Final = 10.0
 _REFRESH_SECONDS: Final = 30.0
 _SILENT: Final = timedelta(seconds=90)
-_AT_ONCE: Final = 4
 
 Known = dict[str, tuple[ContainerRow, SessionState, bool]]
 
@@ -47,10 +48,10 @@ class WatchLoop:
         self._hub = hub
         self._clock = clock
         self._watchers: dict[str, asyncio.Task[None]] = {}
-        self._heard: deque[tuple[str, ContainerStatus]] = deque()
+        self._heard: deque[Word] = deque()
         self._compared: dict[str, float] = {}
         self._saved: dict[str, tuple[float, object]] = {}
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._settler = Settler(database, clock, "watch.settle")
 
     async def step(self) -> None:
         """Write down what was heard; compare the nodes that are due."""
@@ -59,7 +60,7 @@ class WatchLoop:
         heard = list(self._heard)
         self._heard.clear()
         try:
-            await self._together(self._settle(node, status) for node, status in heard)
+            await self._together(self._settler.settle(word) for word in heard)
         except MadangError:
             self._compared.clear()  # what was heard is lost, so look at everything
             raise
@@ -78,6 +79,7 @@ class WatchLoop:
             with suppress(asyncio.CancelledError):
                 await task
         self._watchers.clear()
+        await self._settler.close()
 
     async def _listen(self, names: Sequence[str]) -> None:
         for name in names:
@@ -92,17 +94,10 @@ class WatchLoop:
             async for status in self._fabric.agent(name).watch():
                 # That a container runs is written down by who started it.
                 if status.phase is Phase.ENDED:
-                    self._heard.append((name, status))
+                    self._heard.append(Word(name, status))
                     self._hub.wake(["watch"])
         except Unavailable as error:
             _log.warning("node_unreachable", node=name, error=error.message)
-
-    async def _settle(self, node: str, status: ContainerStatus) -> None:
-        async def write(transaction: Transaction) -> None:
-            await settle(transaction, node, status, self._clock.now())
-
-        async with self._gate:
-            await self._database.transaction(write, "watch.settle")
 
     async def _together(self, work: Iterable[Awaitable[None]]) -> None:
         """All of it, however one fails; then the first error."""
@@ -140,9 +135,9 @@ class WatchLoop:
         found = {status.container_id: status for status in await agent.containers()}
         after = await self._database.read(lambda connection: containers.on_node(connection, name))
         await self._together(
-            self._settle(name, gone(row.id, row.epoch, ExitReason.LOST, ""))
+            self._settler.settle(gone(name, row, ExitReason.LOST))
             for row, state, _ in before.values()
-            if state is SessionState.RUNNING and row.id not in found
+            if state is SessionState.RUNNING and row.state is ContainerState.RUNNING and row.id not in found
         )
         await self._together(self._judge(name, agent, status, after) for status in found.values())
 
@@ -150,13 +145,14 @@ class WatchLoop:
         entry = known.get(status.container_id)
         if entry is None or entry[0].epoch != status.epoch or entry[1] is SessionState.PENDING:
             _log.info("container_not_wanted", container=status.container_id, node=name, epoch=status.epoch)
-            await agent.stop(status.container_id, status.epoch, 0)
-            await agent.remove(status.container_id, status.epoch)
+            with suppress(StaleEpoch, NotFound):  # a newer launch has taken its place
+                await agent.stop(status.container_id, status.epoch, 0)
+                await agent.remove(status.container_id, status.epoch)
             return
-        state = entry[1]
+        container, state, _ = entry
         if status.phase is Phase.ENDED:
-            if state not in ENDED:
-                await self._settle(name, status)
+            if state not in ENDED and container.state is not ContainerState.ENDED:
+                await self._settler.settle(Word(name, status))
         elif state in ENDED:
             await agent.stop(status.container_id, status.epoch, 0)
 

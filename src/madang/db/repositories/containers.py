@@ -72,36 +72,10 @@ async def of_sessions(connection: AsyncConnection, session_ids: Sequence[str]) -
     return [_row(row) for row in await connection.execute(query)]
 
 
-async def session_of(connection: AsyncConnection, container_id: str) -> str | None:
-    """The id of the session that a container belongs to."""
-    found: str | None = await connection.scalar(select(_c.session_id).where(_c.id == container_id))
-    return found
-
-
-async def mark_running(transaction: Transaction, row: ContainerRow, at: datetime) -> None:
-    """The main process runs."""
-    values = {"state": ContainerState.RUNNING.value, "started_at": at}
-    await transaction.connection.execute(
-        update(containers).where(_c.id == row.id, _c.epoch == row.epoch).values(**values)
-    )
-
-
-async def mark_ended(
-    transaction: Transaction, row: ContainerRow, ending: Exit, started_at: datetime | None, ended_at: datetime
-) -> None:
-    """The main process is no more."""
-    values = {
-        "state": ContainerState.ENDED.value,
-        "started_at": started_at,
-        "ended_at": ended_at,
-        "exit_reason": ending.reason.value,
-        "exit_code": ending.code,
-        "exit_signal": ending.signal,
-        "exit_message": ending.message,
-    }
-    await transaction.connection.execute(
-        update(containers).where(_c.id == row.id, _c.epoch == row.epoch).values(**values)
-    )
+async def sessions_of(connection: AsyncConnection, container_ids: Iterable[str]) -> dict[str, str]:
+    """The ids of the sessions that containers belong to, by the containers' ids; unknown ones are absent."""
+    query = select(_c.id, _c.session_id).where(_c.id.in_(sorted(container_ids)))
+    return {row.id: row.session_id for row in await connection.execute(query)}
 
 
 async def mark_removed(transaction: Transaction, row: ContainerRow) -> None:

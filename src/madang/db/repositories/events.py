@@ -28,6 +28,9 @@ _READ: Final = text(
     """
 ).bindparams(bindparam("session", type_=TEXT), bindparam("owner", type_=TEXT))
 
+_OLDEST: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_LAST_ID: Final = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -53,6 +56,12 @@ async def after(
             return Batch(found, held_back=True)
         found.append(EventRow(row.xid, row.id, row.at, row.kind, row.session_id, row.owner_id, row.data))
     return Batch(found, held_back=False)
+
+
+async def horizon(connection: AsyncConnection) -> tuple[int, int]:
+    """A position up to which every event is settled: what is read from now on shows all that they tell of."""
+    oldest = await connection.scalar(_OLDEST)
+    return (oldest or 1) - 1, _LAST_ID
 
 
 async def forget(transaction: Transaction, before: datetime) -> None:

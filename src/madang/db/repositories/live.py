@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.repositories.containers import held_devices
 from madang.db.repositories.session_rows import waiting_of
-from madang.db.rows import LiveRow, PartRow
+from madang.db.rows import DependencyRow, LiveRow, PartRow
 from madang.db.tables import LIVE
 from madang.domain.session import Layout, SessionKind, SessionState
 
@@ -24,12 +24,16 @@ _SELECT: Final = f"""
         CASE WHEN s.state <> 'pending' THEN (
             SELECT jsonb_agg(jsonb_build_array(c.node, c.slots, c.devices) ORDER BY c.position)
             FROM containers c WHERE c.session_id = s.id
-        ) END AS parts
+        ) END AS parts,
+        CASE WHEN s.state = 'pending' THEN (
+            SELECT jsonb_agg(jsonb_build_array(o.id, o.name, o.state, d.ok) ORDER BY o.id)
+            FROM session_dependencies d JOIN sessions o ON o.id = d.on_session_id WHERE d.session_id = s.id
+        ) END AS dependencies
     FROM sessions s JOIN users u ON u.id = s.owner_id
     WHERE s.{LIVE}
 """  # noqa: S608 - a constant
 
-_COLUMNS: Final = {"slots": JSONB, "models": JSONB, "waiting": JSONB, "parts": JSONB}
+_COLUMNS: Final = {"slots": JSONB, "models": JSONB, "waiting": JSONB, "parts": JSONB, "dependencies": JSONB}
 _GROUP: Final = text(f"{_SELECT} AND (CAST(:group AS text) IS NULL OR s.resource_group = :group)").bindparams(
     bindparam("group", type_=TEXT)
 )
@@ -81,4 +85,8 @@ def _row(row: Row[*tuple[Any, ...]]) -> LiveRow:
         stop_reason=row.stop_reason,
         preempted_for=row.preempted_for,
         parts=tuple(PartRow(node, slots, held_devices(devices)) for node, slots, devices in row.parts or ()),
+        dependencies=tuple(
+            DependencyRow(row.id, on_id, name, SessionState(state), ok)
+            for on_id, name, state, ok in row.dependencies or ()
+        ),
     )

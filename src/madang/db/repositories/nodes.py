@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,8 +25,19 @@ async def every(connection: AsyncConnection, *, with_use: bool = False) -> list[
     """All nodes by name; with what holding sessions take of them when asked."""
     used = await used_slots(connection) if with_use else {}
     held = await holding_sessions(connection) if with_use else {}
+    return _rows(await connection.execute(_SELECT), used, held)
+
+
+async def some(connection: AsyncConnection, names: Iterable[str]) -> list[NodeRow]:
+    """Those of these nodes that are known, by name, without what sessions take of them."""
+    return _rows(await connection.execute(_SELECT.where(_n.name.in_(sorted(names)))), {}, {})
+
+
+def _rows(
+    rows: Iterable[Row[*tuple[Any, ...]]], used: Mapping[str, dict[str, int]], held: Mapping[str, int]
+) -> list[NodeRow]:
     found: list[NodeRow] = []
-    for row in await connection.execute(_SELECT):
+    for row in rows:
         try:
             report = NodeReport.model_validate(row.report)
         except ValidationError:

@@ -1,54 +1,50 @@
-"""The queue: what waits, and the decisions of one scheduling pass, however many, written in a few statements."""
+"""What the scheduler decides about waiting sessions, however many, written in a few statements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import PendingRow
-from madang.db.tables import sessions
+from madang.db.repositories import moves, sessions
+from madang.db.rows import PartRow, WaitingRow
 from madang.domain.ids import new_id
-from madang.domain.session import SessionState
+from madang.domain.session import HOLDING, SessionState
 
-_s = sessions.c
-_LEADER: Final = 0x6D61_6471_7565  # one scheduler at a time
-
-_PENDING: Final = (
-    select(_s.id, _s.owner_id, _s.name, _s.reason, _s.environment, _s.network, _s.slots, _s.created_at)
-    .where(_s.state == SessionState.PENDING.value)
-    .order_by(_s.created_at, _s.id)
-)
-
+# Locked in the order of their ids, as everybody does who locks several.
 _PLACE: Final = text(
     """
-    WITH chosen AS (
-        SELECT * FROM jsonb_to_recordset(:chosen) AS c(session_id text, container_id text, node text)
+    WITH waiting AS (
+        SELECT id FROM sessions WHERE state = 'pending' AND id IN (SELECT jsonb_array_elements_text(:ids))
+        ORDER BY id FOR UPDATE
     ), moved AS (
-        UPDATE sessions s SET state = 'scheduled', reason = '' FROM chosen
-        WHERE s.id = chosen.session_id AND s.state = 'pending'
-        RETURNING s.id, s.owner_id, s.name, s.slots, chosen.container_id, chosen.node
+        UPDATE sessions s SET state = 'scheduled', reason = '', waiting = NULL, held_since = :at FROM waiting
+        WHERE s.id = waiting.id AND s.state = 'pending'
+        RETURNING s.id, s.owner_id, s.name
     ), planned AS (
-        INSERT INTO containers (id, session_id, role, position, node, epoch, state, slots)
-        SELECT container_id, id, 'main', 0, node, 1, 'planned', slots FROM moved
+        INSERT INTO containers (id, session_id, role, position, node, epoch, state, slots, devices)
+        SELECT p.id, moved.id, p.role, p.position, p.node, 1, 'planned', p.slots, p.devices
+        FROM moved JOIN jsonb_to_recordset(:parts)
+            AS p(id text, session_id text, role text, position int, node text, slots jsonb, devices jsonb)
+            ON p.session_id = moved.id
         ON CONFLICT ON CONSTRAINT containers_place DO UPDATE SET
             node = excluded.node, epoch = containers.epoch + 1, state = 'planned', slots = excluded.slots,
-            started_at = NULL, ended_at = NULL,
+            devices = excluded.devices, started_at = NULL, ended_at = NULL,
             exit_reason = NULL, exit_code = NULL, exit_signal = NULL, exit_message = NULL
     )
-    SELECT id, owner_id, name, node FROM moved
+    SELECT id, owner_id, name FROM moved
     """
-).bindparams(bindparam("chosen", type_=JSONB))
+).bindparams(bindparam("ids", type_=JSONB), bindparam("parts", type_=JSONB))
 
 _EXPLAIN: Final = text(
     """
-    UPDATE sessions s SET reason = r.reason FROM jsonb_to_recordset(:reasons) AS r(id text, reason text)
+    UPDATE sessions s SET reason = r.reason, waiting = r.waiting
+    FROM jsonb_to_recordset(:reasons) AS r(id text, reason text, waiting jsonb)
     WHERE s.id = r.id AND s.state = 'pending'
     """
 ).bindparams(bindparam("reasons", type_=JSONB))
@@ -56,37 +52,99 @@ _EXPLAIN: Final = text(
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A decision to run a waiting session on a node."""
+    """A decision to run a waiting session: what each of its containers gets, by rank."""
 
     session_id: str
-    node: str
+    parts: tuple[PartRow, ...]
 
 
-async def lead(transaction: Transaction) -> None:
-    """Become the one who schedules, until the end of the transaction; waits for another manager's pass to end."""
-    await transaction.connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LEADER})
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Why a session keeps waiting, for people and for programs."""
+
+    session_id: str
+    reason: str
+    waiting: WaitingRow
 
 
-async def pending(connection: AsyncConnection, limit: int) -> list[PendingRow]:
-    """The waiting sessions, first come first."""
-    rows = await connection.execute(_PENDING.limit(limit))
-    return [
-        PendingRow(row.id, row.owner_id, row.name, row.reason, row.environment, row.network, row.slots, row.created_at)
-        for row in rows
+@dataclass(frozen=True, slots=True)
+class GivingWay:
+    """A decision to stop a session, and to queue it anew, for the sake of another one."""
+
+    session_id: str
+    for_session: str
+    for_name: str
+    grace_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hopeless:
+    """A decision to give up a waiting session."""
+
+    session_id: str
+    end: SessionState
+    reason: str
+
+
+async def place(transaction: Transaction, chosen: Sequence[Chosen], at: datetime) -> set[str]:
+    """Give waiting sessions their nodes and the epochs of their launches; returns the ids of those still waiting."""
+    parts = [
+        {
+            "id": new_id(),
+            "session_id": one.session_id,
+            "role": "sub" if rank else "main",
+            "position": rank,
+            "node": part.node,
+            "slots": part.slots,
+            "devices": [asdict(device) for device in part.devices],
+        }
+        for one in chosen
+        for rank, part in enumerate(one.parts)
     ]
-
-
-async def place(transaction: Transaction, chosen: Sequence[Chosen], at: datetime) -> int:
-    """Give waiting sessions their nodes and the epochs of their launches; returns how many were still waiting."""
-    values = [{"session_id": one.session_id, "container_id": new_id(), "node": one.node} for one in chosen]
-    moved = 0
-    for row in await transaction.connection.execute(_PLACE, {"chosen": values}):
-        data = {"name": row.name, "reason": "", "node": row.node}
+    values = {"ids": [one.session_id for one in chosen], "parts": parts, "at": at}
+    node_of = {one.session_id: one.parts[0].node for one in chosen}
+    moved = set()
+    for row in await transaction.connection.execute(_PLACE, values):
+        data = {"name": row.name, "reason": "", "node": node_of[row.id]}
         transaction.emit("session.scheduled", at, data, session_id=row.id, owner_id=row.owner_id)
-        moved += 1
+        moved.add(row.id)
     return moved
 
 
-async def explain(transaction: Transaction, reasons: Sequence[tuple[str, str]]) -> None:
+async def explain(transaction: Transaction, told: Sequence[Told]) -> None:
     """Tell waiting sessions why they wait. No event: a reason is no change of state."""
-    await transaction.connection.execute(_EXPLAIN, {"reasons": [{"id": i, "reason": why} for i, why in reasons]})
+    reasons = [{"id": one.session_id, "reason": one.reason, "waiting": _written(one.waiting)} for one in told]
+    await transaction.connection.execute(_EXPLAIN, {"reasons": reasons})
+
+
+async def preempt(transaction: Transaction, victims: Sequence[GivingWay], at: datetime) -> set[str]:
+    """Begin to stop sessions for the sake of others; returns the ids of those that were not ending anyway."""
+    rows = await sessions.lock_all(transaction, [one.session_id for one in victims])
+    changes = []
+    for one in victims:
+        row = rows.get(one.session_id)
+        if row is None or row.state not in HOLDING or row.state is SessionState.TERMINATING:
+            continue
+        reason = f"gives way to {one.for_name}"
+        after = moves.begin_stop(row, "preempted", at, one.grace_seconds, reason, preempted_for=one.for_session)
+        changes.append(moves.Change(row, after, (after,)))
+    await moves.save(transaction, changes, at)
+    return {change.after.id for change in changes}
+
+
+async def give_up(transaction: Transaction, hopeless: Sequence[Hopeless], at: datetime) -> set[str]:
+    """End sessions that wait for nothing; returns the ids of those that were still waiting."""
+    rows = await sessions.lock_all(transaction, [one.session_id for one in hopeless])
+    changes = []
+    for one in hopeless:
+        row = rows.get(one.session_id)
+        if row is not None and row.state is SessionState.PENDING:
+            after = moves.step(row, one.end, at, one.reason)
+            changes.append(moves.Change(row, after, (after,)))
+    await moves.save(transaction, changes, at)
+    return {change.after.id for change in changes}
+
+
+def _written(waiting: WaitingRow) -> dict[str, object]:
+    start = waiting.estimated_start
+    return {**asdict(waiting), "estimated_start": start.isoformat() if start is not None else None}

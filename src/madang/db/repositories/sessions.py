@@ -17,7 +17,7 @@ from madang.db.failures import constraint_of
 from madang.db.repositories import moves
 from madang.db.repositories.session_rows import SELECT, complete
 from madang.db.rows import SessionRow
-from madang.db.tables import HOLDING, containers, session_dependencies, sessions
+from madang.db.tables import HOLDING, LIMITED, containers, session_dependencies, sessions
 from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
@@ -75,6 +75,13 @@ _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
 _BY_IDS: Final = SELECT.where(_s.id.in_(bindparam("ids", expanding=True)))
 _LOCK: Final = (
     select(_s.id).where(_s.id.in_(bindparam("ids", expanding=True))).order_by(_s.id).with_for_update(of=sessions)
+)
+
+_LIMITS: Final = text(
+    f"""
+    SELECT id, started_at + make_interval(secs => max_seconds) AS ends_at FROM sessions
+    WHERE {LIMITED} AND started_at IS NOT NULL ORDER BY ends_at LIMIT :limit
+    """  # noqa: S608 - a constant
 )
 
 STOP_ASKED: Final = "stop was asked for"
@@ -265,12 +272,15 @@ async def in_states(connection: AsyncConnection, states: Sequence[SessionState],
 
 
 async def claim_scheduled(
-    transaction: Transaction, nodes: Sequence[str], busy: Sequence[str], limit: int
+    transaction: Transaction, nodes: Sequence[str], busy: Sequence[str], limit: int, at: datetime
 ) -> list[SessionRow]:
-    """Lock scheduled sessions of these nodes, and preparing ones that nobody here is busy with; oldest first."""
+    """Sessions to launch, oldest first: scheduled ones, preparing now, and preparing ones nobody here is busy with.
+
+    Only those whose main container is on one of these nodes.
+    """
     query = (
         select(_s.id)
-        .join(containers, _c.session_id == _s.id)
+        .join(containers, (_c.session_id == _s.id) & (_c.role == "main"))
         .where(
             text(f"sessions.{HOLDING}"),
             _s.state.in_([SessionState.SCHEDULED.value, SessionState.PREPARING.value]),
@@ -282,10 +292,28 @@ async def claim_scheduled(
         .with_for_update(of=sessions, skip_locked=True)
     )
     locked = (await transaction.connection.execute(query)).scalars().all()
-    if not locked:
-        return []
-    query_rows = SELECT.where(_s.id.in_(locked)).order_by(_s.created_at, _s.id)
-    return await complete(transaction.connection, (await transaction.connection.execute(query_rows)).all())
+    rows = sorted(await by_ids(transaction.connection, locked), key=lambda row: (row.created_at, row.id))
+    changes = [moves.Change(row, *_prepared(row, at)) for row in rows]
+    await moves.save(transaction, changes, at)
+    return [change.after for change in changes]
+
+
+def _prepared(row: SessionRow, at: datetime) -> tuple[SessionRow, tuple[SessionRow, ...]]:
+    if row.state is SessionState.PREPARING:
+        return row, ()
+    after = moves.step(row, SessionState.PREPARING, at)
+    return after, (after,)
+
+
+async def next_limits(connection: AsyncConnection, limit: int) -> list[tuple[str, datetime]]:
+    """Running sessions that may not run for ever, with the moments at which their time is over, soonest first."""
+    return [(row.id, row.ends_at) for row in await connection.execute(_LIMITS, {"limit": limit})]
+
+
+async def names(connection: AsyncConnection, session_ids: Iterable[str]) -> dict[str, str]:
+    """Names of sessions by id; those that are gone are absent."""
+    query = select(_s.id, _s.name).where(_s.id.in_(sorted(session_ids)))
+    return {row.id: row.name for row in await connection.execute(query)}
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[str, int]:
