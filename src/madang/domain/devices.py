@@ -13,6 +13,7 @@ WHOLE: Final = 1000
 
 _SHARES: Final = ".shares"
 _DEVICE: Final = ".device"
+_PEOPLE_SAY: Final = {"cuda": "GPU", "rocm": "GPU", "tpu": "TPU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ def shares_slot(kind: str) -> str:
 def device_slot(kind: str) -> str:
     """The slot in which whole devices of a kind are counted."""
     return kind + _DEVICE
+
+
+def device_word(kind: str) -> str:
+    """What people call a device of a kind: `GPU`."""
+    return _PEOPLE_SAY.get(kind, f"{kind} device")
 
 
 def counted(slots: Mapping[str, int]) -> dict[str, int]:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from madang.db.rows import NodeRow
-from madang.domain.devices import WHOLE, Claim, shares_slot
+from madang.domain.devices import WHOLE, Claim, device_word, shares_slot
 from madang.domain.errors import ImpossibleRequest
 from madang.domain.session import Layout
 from madang.domain.slots import Slots, format_amount
 
-_PEOPLE_SAY: Final = {"cuda": "GPU", "rocm": "GPU", "tpu": "TPU"}
 _ENDLESS: Final = 1 << 30  # containers, of a request for nothing
 
 
@@ -143,11 +142,6 @@ def _too_many(wanted: Wanted, fits: Mapping[str, int], group: str) -> str:
         f"All nodes of group '{group}' together can never hold {wanted.size} such containers, but {total}. "
         f"Ask for --size {total}."
     )
-
-
-def device_word(kind: str) -> str:
-    """What people call a device of a kind: `GPU`."""
-    return _PEOPLE_SAY.get(kind, f"{kind} device")
 
 
 def claim_words(claim: Claim) -> str:
