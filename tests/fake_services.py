@@ -43,6 +43,7 @@ from madang.schemas.agent import (
     Usage,
 )
 from madang.schemas.api import (
+    DeviceState,
     Event,
     Health,
     NodeState,
@@ -403,7 +404,7 @@ class Uploads(UploadService):
 
 class Nodes(NodeService):
     def __init__(self) -> None:
-        pass
+        self.devices: list[DeviceState] = []
 
     async def list(self, caller: Caller) -> Sequence[NodeState]:
         report = NodeReport(
@@ -421,7 +422,14 @@ class Nodes(NodeService):
             version="0",
         )
         state = NodeState(
-            name="here", state="ready", slots={"cpu": 2000}, used={}, sessions=0, report=report, last_seen_at=now()
+            name="here",
+            state="ready",
+            slots={"cpu": 2000},
+            used={},
+            sessions=0,
+            report=report,
+            last_seen_at=now(),
+            devices=self.devices,
         )
         return [state]
 

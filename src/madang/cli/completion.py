@@ -27,6 +27,16 @@ def node_names(incomplete: str) -> list[str]:
     return _matching(_nodes, incomplete)
 
 
+def group_names(incomplete: str) -> list[str]:
+    """Names of all resource groups."""
+    return _matching(_groups, incomplete)
+
+
+def reservation_names(incomplete: str) -> list[str]:
+    """Names of the reservations that the user may know of."""
+    return _matching(_reservations, incomplete)
+
+
 def _matching(names: Callable[[AsyncClient], Awaitable[list[str]]], incomplete: str) -> list[str]:
     import asyncio
 
@@ -58,3 +68,11 @@ async def _environments(client: AsyncClient) -> list[str]:
 
 async def _nodes(client: AsyncClient) -> list[str]:
     return [node.name for node in await client.nodes.list()]
+
+
+async def _groups(client: AsyncClient) -> list[str]:
+    return [group.name for group in await client.groups.list()]
+
+
+async def _reservations(client: AsyncClient) -> list[str]:
+    return [reservation.name for reservation in await client.reservations.list()]

@@ -101,7 +101,9 @@ class Follower:
 
     async def _reason(self, session: Session) -> str:
         if session.state is not SessionState.PREPARING:
-            return t("follow.waiting", name=session.name, reason=session.reason or session.state.value)
+            from madang.cli.waiting import reason_of
+
+            return t("follow.waiting", name=session.name, reason=reason_of(session) or session.state.value)
         environment = await self._client.environments.get(session.environment)
         if environment.progress is None:
             return t("follow.preparing", name=session.name)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import signal
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from madang.cli import asking
+from madang.cli.asking import DEFAULT_GROUP, Asked
 from madang.cli.client import describe, with_client
-from madang.cli.completion import environment_names
 from madang.cli.i18n import t
-from madang.cli.output import bar, fail, human_bytes, note, warn
-from madang.domain.errors import InvalidInput, MadangError, NameInUse, NotFound, TooLarge
+from madang.cli.output import bar, dump, fail, human_bytes, note, warn
+from madang.domain.errors import Forbidden, InvalidInput, MadangError, NameInUse, NotFound, TooLarge
+from madang.domain.session import Layout, SessionKind
 
 if TYPE_CHECKING:
-    from madang.schemas.agent import NetworkMode
     from madang.schemas.api import Session, Upload
     from madang.sdk import AsyncClient
+    from madang.sdk.options import SessionOptions
 
 OWN_FAILURE: Final = 125
 """Exit code when Madang itself failed, so that it is not mistaken for the job's."""
@@ -32,14 +34,11 @@ class Job:
     """What to run, as the user wrote it and after the checks."""
 
     command: list[str]
-    environment: str
-    slots: dict[str, str | int]
-    name: str | None
+    asked: Asked
+    options: SessionOptions
     directory: Path | None
     limit_bytes: int
     downloads: list[tuple[str, Path]]  # from, beneath the work directory; to, here
-    variables: dict[str, str]
-    network: NetworkMode | None
     detach: bool
 
 
@@ -51,58 +50,59 @@ def register(app: typer.Typer) -> None:
 
 def run(
     command: Annotated[list[str], typer.Argument(help=t("run.command"), metavar="COMMAND...")],
-    env: Annotated[
-        str, typer.Option("--env", help=t("run.env"), autocompletion=environment_names, show_default=True)
-    ] = "python",
-    cpu: Annotated[str | None, typer.Option("--cpu", help=t("run.cpu"))] = None,
-    mem: Annotated[str | None, typer.Option("--mem", help=t("run.mem"))] = None,
-    slot: Annotated[list[str] | None, typer.Option("--slot", metavar="NAME=AMOUNT", help=t("run.slot"))] = None,
-    name: Annotated[str | None, typer.Option("--name", "-n", help=t("run.name"))] = None,
+    env: asking.Env = "python",
+    cpu: asking.Cpu = None,
+    mem: asking.Mem = None,
+    gpu: asking.Gpu = None,
+    gpu_model: asking.GpuModel = None,
+    slot: asking.Slot = None,
+    name: asking.Name = None,
     directory: Annotated[Path | None, typer.Option("--dir", help=t("run.dir"))] = None,
     max_size: Annotated[str, typer.Option("--max-size", help=t("run.max_size"))] = "200m",
     download: Annotated[
         list[str] | None, typer.Option("--download", metavar="PATH[:LOCAL]", help=t("run.download"))
     ] = None,
-    variable: Annotated[list[str] | None, typer.Option("-e", metavar="KEY=VALUE", help=t("run.variable"))] = None,
-    network: Annotated[str | None, typer.Option("--network", metavar="none|outbound", help=t("run.network"))] = None,
+    variable: asking.Variable = None,
+    network: asking.Network = None,
+    group: asking.Group = DEFAULT_GROUP,
+    priority: asking.Priority = 0,
+    size: asking.Size = 1,
+    layout: asking.LayoutOption = Layout.ANY,
+    start_at: asking.StartAt = None,
+    max_time: asking.MaxTime = None,
+    deadline: asking.Deadline = None,
+    after: asking.After = None,
+    after_ok: asking.AfterOk = None,
+    reservation: asking.Reserved = None,
+    preemptible: asking.Preemptible = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help=t("run.detach"))] = False,
+    dry_run: asking.DryRun = False,
+    json: asking.Json = False,
 ) -> None:
     """See the catalogue for the help text."""
-    job = Job(
-        command=command,
-        environment=env,
-        slots=_slots(cpu, mem, slot or []),
-        name=name,
-        directory=directory,
-        limit_bytes=_size(max_size),
-        downloads=[_download(written) for written in download or []],
-        variables=dict(parse_variable(written) for written in variable or []),
-        network=_network(network),
-        detach=detach,
-    )
-    if detach and job.downloads:
+    asked = Asked(
+        SessionKind.BATCH, env, cpu, mem, slot or [], gpu, gpu_model, name, variable or [], network, group, priority,
+        size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible,
+    )  # fmt: skip
+    downloads = [_download(written) for written in download or []]
+    if detach and downloads:
         raise InvalidInput(t("run.detach_download"))
+    if dry_run:
+        raise typer.Exit(exit_code(lambda client: foresee(client, asked, command, json)))
+    job = Job(command, asked, asked.checked(), directory, _size(max_size), downloads, detach)
+    raise typer.Exit(exit_code(lambda client: _run(client, job)))
+
+
+def exit_code(work: Callable[[AsyncClient], Awaitable[int]]) -> int:
+    """What `work` returns; for its errors OWN_FAILURE or BAD_INPUT, and one line on standard error."""
     try:
-        code = with_client(lambda client: _run(client, job))
+        return with_client(work)
     except BrokenPipeError:
-        code = 128 + signal.SIGPIPE
+        return 128 + signal.SIGPIPE
     except MadangError as error:
         fail(describe(error))
-        code = BAD_INPUT if isinstance(error, InvalidInput | TooLarge | NotFound | NameInUse) else OWN_FAILURE
-    raise typer.Exit(code)
-
-
-def _slots(cpu: str | None, mem: str | None, more: list[str]) -> dict[str, str | int]:
-    from madang.domain.slots import Slots
-
-    slots: dict[str, str | int] = {"cpu": cpu or "1", "mem": mem or "1g"}
-    for written in more:
-        name, equals, amount = written.partition("=")
-        if not equals:
-            raise InvalidInput(t("run.bad_slot", written=written))
-        slots[name] = amount
-    Slots.parse(slots)  # a misread amount is said before anything is sent
-    return slots
+        bad = isinstance(error, InvalidInput | TooLarge | NotFound | NameInUse | Forbidden)
+        return BAD_INPUT if bad else OWN_FAILURE
 
 
 def _size(written: str) -> int:
@@ -122,37 +122,25 @@ def _download(written: str) -> tuple[str, Path]:
     return "/".join(parts), Path(local or "/".join(parts) or ".")
 
 
-def parse_variable(written: str) -> tuple[str, str]:
-    """`KEY=VALUE`, or `KEY` for the value it has here. Raises InvalidInput."""
-    name, equals, value = written.partition("=")
-    if equals:
-        return name, value
-    if name not in os.environ:
-        raise InvalidInput(t("run.no_variable", name=name))
-    return name, os.environ[name]
+async def foresee(client: AsyncClient, asked: Asked, command: list[str], json: bool) -> int:
+    """Print what would become of the session; returns the exit code."""
+    from madang.cli.waiting import outlook
 
-
-def _network(written: str | None) -> NetworkMode | None:
-    if written is None or written == "none":
-        return "none" if written else None
-    if written == "outbound":
-        return "outbound"
-    raise InvalidInput(t("run.bad_network", written=written))
+    answer = await client.sessions.plan(command, **await asked.complete(client, asked.checked()))
+    if json:
+        dump(answer)
+    else:
+        print(outlook(answer))
+    return 0
 
 
 async def _run(client: AsyncClient, job: Job) -> int:
     from madang.cli.follow import Follower
 
     upload = await _send(client, job) if job.directory is not None else None
-    session = await client.sessions.create(
-        job.command,
-        environment=job.environment,
-        slots=job.slots,
-        name=job.name,
-        variables=job.variables,
-        network=job.network,
-        upload=upload,
-    )
+    options = await job.asked.complete(client, job.options)
+    options["upload"] = upload
+    session = await client.sessions.create(job.command, **options)
     if job.detach:
         print(session.name)
         return 0
@@ -175,7 +163,7 @@ async def _send(client: AsyncClient, job: Job) -> Upload:
 
     assert job.directory is not None  # noqa: S101 - the caller has looked
     # Before anything large is sent: the commonest typing error, and one the server would find only afterwards.
-    await client.environments.get(job.environment)
+    await client.environments.get(job.asked.env)
     manifest = await asyncio.to_thread(scan, job.directory, limit_bytes=job.limit_bytes)
     if manifest.skipped:
         warn(t("run.skipped", names=", ".join(manifest.skipped[:5]), count=len(manifest.skipped)))

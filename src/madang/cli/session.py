@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from madang.cli import output
+from madang.cli.asking import parse_variable
 from madang.cli.client import with_client
 from madang.cli.completion import session_names
 from madang.cli.i18n import t
@@ -17,7 +18,7 @@ from madang.domain.errors import Conflict, InvalidInput
 from madang.domain.session import ENDED, SessionState
 
 if TYPE_CHECKING:
-    from madang.schemas.api import Session
+    from madang.schemas.api import Session, SessionExit
     from madang.sdk import AsyncClient
 
 app = typer.Typer(help=t("session.help"), no_args_is_help=True, rich_markup_mode=None)
@@ -41,9 +42,11 @@ def ls(
     if json:
         output.dump(sessions)
         return
+    from madang.cli.waiting import reason_of
+
     columns = [t(f"column.{name}") for name in ("name", "state", "environment", "slots", "node", "age", "reason")]
     rows = [
-        [s.name, s.state, s.environment, output.slots(s.slots), s.node or "", output.age(s.created_at), s.reason]
+        [s.name, s.state, s.environment, _slots(s), s.node or "", output.age(s.created_at), reason_of(s)]
         for s in sessions
     ]
     output.table(columns, rows, t("session.none") if everything or state else t("session.none_live"))
@@ -67,33 +70,73 @@ def show(ref: Ref, json: Json = False) -> None:
         return
     import shlex
 
+    from madang.cli.moments import show_moment
+    from madang.cli.waiting import place_of, reason_of, start_of
+
     output.fields(
         {
             t("column.name"): session.name,
             t("column.id"): session.id,
             t("column.owner"): session.owner,
             t("column.state"): session.state,
-            t("column.reason"): session.reason,
-            t("column.exit"): _exit(session),
+            t("column.reason"): reason_of(session),
+            t("column.place"): place_of(session.waiting),
+            t("column.estimated_start"): start_of(session.waiting),
+            t("column.exit"): _exit(session.exit),
             t("column.kind"): session.kind,
             t("column.environment"): session.environment,
             t("column.command"): shlex.join(session.command),
-            t("column.slots"): output.slots(session.slots),
+            t("column.slots"): _slots(session),
             t("column.network"): session.network,
+            t("column.group"): session.resource_group,
+            t("column.priority"): str(session.priority) if session.priority else "",
+            t("column.size"): f"{session.size} ({session.layout})" if session.size > 1 else "",
+            t("column.reservation"): session.reservation or "",
+            t("column.start_at"): show_moment(session.start_at),
+            t("column.max_time"): _length(session.max_seconds),
+            t("column.deadline"): show_moment(session.deadline),
+            t("column.after"): ", ".join(session.after),
+            t("column.after_ok"): ", ".join(session.after_ok),
+            t("column.requeues"): str(session.requeues) if session.requeues else "",
             t("column.node"): session.node or "",
             t("column.created"): _moment(session.created_at),
             t("column.started"): _moment(session.started_at),
             t("column.ended"): _moment(session.ended_at),
         }
     )
+    _show_containers(session)
 
 
-def _exit(session: Session) -> str:
-    if session.exit is None:
+def _show_containers(session: Session) -> None:
+    """Where its containers are and what they hold; a single one without devices is told by its node alone."""
+    from madang.cli.waiting import devices_text
+
+    if len(session.containers) < 2 and not any(container.devices for container in session.containers):
+        return
+    print()
+    columns = [t(f"column.{name}") for name in ("rank", "node", "state", "devices", "exit")]
+    rows = [
+        [str(one.rank), one.node, one.state, devices_text(one.devices), _exit(one.exit)] for one in session.containers
+    ]
+    output.table(columns, rows, "")
+
+
+def _slots(session: Session) -> str:
+    models = f" ({'|'.join(session.models)})" if session.models else ""
+    return output.slots(session.slots) + models
+
+
+def _length(seconds: float | None) -> str:
+    from madang.domain.durations import format_seconds
+
+    return format_seconds(seconds) if seconds is not None else ""
+
+
+def _exit(end: SessionExit | None) -> str:
+    if end is None:
         return ""
     from madang.cli.follow import signal_name
 
-    end = session.exit
     code = end.code if end.code is not None else signal_name(end.signal) if end.signal is not None else ""
     return " ".join(str(part) for part in (end.reason, code, end.message and f"({end.message})") if part != "")
 
@@ -128,8 +171,6 @@ def execute(
     variable: Annotated[list[str] | None, typer.Option("-e", metavar="KEY=VALUE", help=t("run.variable"))] = None,
 ) -> None:
     """See the catalogue for the help text."""
-    from madang.cli.run import parse_variable
-
     if terminal and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInput(t("session.exec_no_tty"))
     variables = dict(parse_variable(written) for written in variable or [])

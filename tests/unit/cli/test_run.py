@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from madang.cli.output import age, human_bytes
-from madang.cli.run import _download, _network, _size, _slots, explain, parse_variable
+from madang.cli.run import _download, _size, explain
 from madang.domain.errors import InvalidInput, UnsafePath
 from madang.domain.ids import new_id
 from madang.domain.session import ExitReason, SessionKind, SessionState
@@ -60,13 +60,6 @@ def test_the_exit_code_is_the_jobs_or_says_whose_fault_it_was(
     assert said in capsys.readouterr().err
 
 
-def test_amounts_are_read_before_anything_is_sent() -> None:
-    assert _slots("0.5", None, ["cuda.device=1"]) == {"cpu": "0.5", "mem": "1g", "cuda.device": "1"}
-    for cpu, mem, more in (("x", None, []), (None, "-1g", []), (None, None, ["gpu"]), (None, None, ["Bad Name=1"])):
-        with pytest.raises(InvalidInput):
-            _slots(cpu, mem, more)
-
-
 @pytest.mark.parametrize(
     ("written", "remote", "local"),
     [("out/", "out", "out"), ("a/b", "a/b", "a/b"), ("out:results", "out", "results"), (".:all", "", "all")],
@@ -81,16 +74,7 @@ def test_a_download_stays_in_the_work_directory(written: str) -> None:
         _download(written)
 
 
-def test_variables_and_other_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HERE", "from here")
-    monkeypatch.delenv("MISSING", raising=False)
-    assert parse_variable("A=b=c") == ("A", "b=c")
-    assert parse_variable("HERE") == ("HERE", "from here")
-    with pytest.raises(InvalidInput, match="MISSING=VALUE"):
-        parse_variable("MISSING")
-    assert (_network(None), _network("none"), _network("outbound")) == (None, "none", "outbound")
-    with pytest.raises(InvalidInput, match="host"):
-        _network("host")
+def test_the_largest_directory_is_read() -> None:
     assert _size("2m") == 2 << 20
     with pytest.raises(InvalidInput, match="max-size"):
         _size("huge")
