@@ -14,15 +14,16 @@ Language = Literal["en", "ko"]
 class WhyCode(StrEnum):
     """The kinds of reasons. In brackets: the values that a reason of this kind carries.
 
-    `position` and `of` may stand in every one: the place in the queue. Amounts are as people write them: `devices` 2 or
-    `fraction` "0.3", of a `device` "GPU" and `models` "A100|H100"; `slots` "2 cpu, 8g mem"; `_free` is what is left.
+    `position` and `of` may stand in every one: the place in the queue, rounded when `about` is 1. Amounts are as people
+    write them: `devices` 2 or `fraction` "0.3", of a `device` "GPU" and `models` "A100|H100"; `slots` "2 cpu, 8g mem".
+    `devices_free` and the like are what is left.
     """
 
     SHORTAGE = "shortage"  # the best node lacks something [group, node, devices..., slots..., their _free]
     GANG = "gang"  # room for some of the containers only [group, size, room, layout, devices..., slots]; node: one-node
     BEHIND = "behind"  # fits, but strictly in order others come first [group]
-    KEPT = "kept"  # fits, but only where room is kept for an earlier session [group, node]
-    QUEUED = "queued"  # far back in the queue [group]; position and of are rounded
+    FULL = "full"  # the same as both of these, far back in the queue [group, devices..., slots..., size, layout]
+    KEPT = "kept"  # fits, but only where room is kept for a session that comes first [group]
     RESERVED = "reserved"  # only reserved room is left [group, name, until]
     CALENDAR = "calendar"  # the calendar does not allow it now [group, window, until]
     NOT_BEFORE = "not_before"  # starts at a time of its own [time]
@@ -47,7 +48,7 @@ class Why:
 def sentence(why: Why, language: Language = "en") -> str:
     """The reason as one sentence for people; a value that is missing reads as `?`."""
     values = _Values(why.values)
-    return _TELL[language](why.code, values) + _PLACE[language](why.code, values)
+    return _TELL[language](why.code, values) + _PLACE[language](values)
 
 
 class _Values:
@@ -72,6 +73,11 @@ def _english(code: WhyCode, values: _Values) -> str:
             return f"needs {_english_needs(values)}; {_english_best(values)} has {_english_free(values)}"
         case WhyCode.GANG:
             return _english_gang(values)
+        case WhyCode.FULL if "size" in values:
+            each = f"{values['size']} containers with {_english_needs(values)} each"
+            return f"needs room for {each} at once, which group {values['group']} does not have now"
+        case WhyCode.FULL:
+            return f"needs {_english_needs(values)}, which no node of group {values['group']} has free now"
         case WhyCode.TOO_LARGE if "size" in values:
             return f"{_english_gang(values)} even when nothing runs"
         case WhyCode.TOO_LARGE:
@@ -80,8 +86,11 @@ def _english(code: WhyCode, values: _Values) -> str:
                 f"({values['node']}) has {_english_free(values).removesuffix(' free')} in all"
             )
         case WhyCode.NO_DEVICE:
-            wanted = f"{values['models']} {values['device']}" if "models" in values else values["device"]
-            return f"no ready node of group {values['group']} has {wanted} devices"
+            return f"no ready node of group {values['group']} has any {_english_device(values, False)}"
+        case WhyCode.AFTER if "ok" in values:
+            return f"waits for {values['name']} to succeed"
+        case WhyCode.PREEMPTING if values.number("count") == 1:
+            return "one session is giving way to it"
         case _:
             return _EN[code].format_map(values)
 
@@ -133,8 +142,7 @@ def _english_gang(values: _Values) -> str:
 
 _EN: Final[Mapping[WhyCode, str]] = {
     WhyCode.BEHIND: "fits, but earlier sessions come first",
-    WhyCode.KEPT: "fits on {node}, but its room is kept for a session that comes first",
-    WhyCode.QUEUED: "earlier sessions come first",
+    WhyCode.KEPT: "fits, but the room is kept for a session that comes first",
     WhyCode.RESERVED: "the room left is reserved for {name} until {until}",
     WhyCode.CALENDAR: "the calendar of group {group} has {window} until {until}, which does not allow this session",
     WhyCode.NOT_BEFORE: "starts at {time}, as asked",
@@ -153,6 +161,13 @@ def _korean(code: WhyCode, values: _Values) -> str:
             return f"{_korean_needs(values)} 필요한데, {_korean_best(values)}에 {_korean_free(values)} 남아 있습니다"
         case WhyCode.GANG:
             return _korean_gang(values)
+        case WhyCode.FULL if "size" in values:
+            return (
+                f"컨테이너마다 {_korean_needs(values)} 필요하고 {values['size']}개를 한꺼번에 시작해야 하는데, "
+                f"지금은 {values['group']} 그룹에 그만한 자리가 없습니다"
+            )
+        case WhyCode.FULL:
+            return f"{_korean_needs(values)} 필요한데, 지금은 {values['group']} 그룹에 그만큼 비어 있는 노드가 없습니다"
         case WhyCode.TOO_LARGE if "size" in values:
             return f"모두 비어 있어도 자리가 모자랍니다: {_korean_gang(values)}"
         case WhyCode.TOO_LARGE:
@@ -161,8 +176,7 @@ def _korean(code: WhyCode, values: _Values) -> str:
                 f"가장 큰 노드({values['node']})에도 {_korean_free(values)} 있습니다"
             )
         case WhyCode.NO_DEVICE:
-            wanted = f"{values['models']} {values['device']}" if "models" in values else values["device"]
-            return f"{values['group']} 그룹의 준비된 노드 가운데 {wanted} 장치를 가진 노드가 없습니다"
+            return f"{values['group']} 그룹의 준비된 노드 가운데 {_korean_device(values)} 장치를 가진 노드가 없습니다"
         case WhyCode.AFTER if "ok" in values:
             return f"먼저 성공해야 하는 세션을 기다립니다: {values['name']}"
         case _:
@@ -222,8 +236,7 @@ def _korean_gang(values: _Values) -> str:
 
 _KO: Final[Mapping[WhyCode, str]] = {
     WhyCode.BEHIND: "자리는 있지만 먼저 온 세션의 차례입니다",
-    WhyCode.KEPT: "노드 {node}에 자리가 있지만 먼저 시작할 세션을 위해 비워 두었습니다",
-    WhyCode.QUEUED: "먼저 온 세션의 차례입니다",
+    WhyCode.KEPT: "자리는 있지만 먼저 시작할 세션을 위해 비워 두었습니다",
     WhyCode.RESERVED: "남은 자리는 {until}까지 {name} 예약에 잡혀 있습니다",
     WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window}이어서 이 세션은 시작할 수 없습니다",
     WhyCode.NOT_BEFORE: "요청하신 대로 {time}에 시작합니다",
@@ -236,19 +249,19 @@ _KO: Final[Mapping[WhyCode, str]] = {
 }
 
 
-def _english_place(code: WhyCode, values: _Values) -> str:
+def _english_place(values: _Values) -> str:
     if "position" not in values:
         return ""
-    about = "about " if code is WhyCode.QUEUED else ""
+    about = "about " if "about" in values else ""
     return f"; position {about}{values['position']} of {about}{values['of']}"
 
 
-def _korean_place(code: WhyCode, values: _Values) -> str:
+def _korean_place(values: _Values) -> str:
     if "position" not in values:
         return ""
-    about = "약 " if code is WhyCode.QUEUED else ""
+    about = "약 " if "about" in values else ""
     return f" (대기 {about}{values['of']}개 중 {about}{values['position']}번째)"
 
 
 _TELL: Final[Mapping[Language, Callable[[WhyCode, _Values], str]]] = {"en": _english, "ko": _korean}
-_PLACE: Final[Mapping[Language, Callable[[WhyCode, _Values], str]]] = {"en": _english_place, "ko": _korean_place}
+_PLACE: Final[Mapping[Language, Callable[[_Values], str]]] = {"en": _english_place, "ko": _korean_place}

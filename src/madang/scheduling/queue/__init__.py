@@ -1,0 +1,1 @@
+"""Queue policies: who goes next."""

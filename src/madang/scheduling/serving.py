@@ -1,0 +1,221 @@
+"""One pass over the queue: who starts where, for whom room is kept, and who gives way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from madang.domain.devices import Share
+from madang.domain.session import SessionKind
+from madang.domain.why import Why
+from madang.scheduling.backfill import keep_for, needed
+from madang.scheduling.decisions import Placement, Preempt
+from madang.scheduling.explain import Explainer, has_room
+from madang.scheduling.gang import Spot, place
+from madang.scheduling.holds import Hold, Rooms, places_of
+from madang.scheduling.placement.base import PlacementPolicy
+from madang.scheduling.policy import Policy
+from madang.scheduling.preempt import Preemption, under_way
+from madang.scheduling.queue.base import Line, QueuePolicy
+from madang.scheduling.reserve import carve, kept_now
+from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
+from madang.scheduling.timeline import NEVER, Begun, Timeline
+
+_PROTECTED: Final = 3
+"""For so many waiting sessions at most room is kept: the first of the queue, and the oldest ones."""
+
+
+class Serving:
+    """The state of one pass. Rows are those of the snapshot's requests."""
+
+    def __init__(self, snapshot: Snapshot, line: Line, now: float, policy: Policy, placement: PlacementPolicy) -> None:
+        self.snapshot = snapshot
+        self.now = now
+        self.policy = policy
+        self.rooms = Rooms(snapshot, placement)
+        self.explainer = Explainer(self.rooms, policy.group)
+        self.placements: list[Placement] = []
+        self.preempted: list[Preempt] = []
+        self.waiting: list[int] = []  # in the order of the queue
+        self.hopeless: list[int] = []  # whom the nodes could not hold even if nothing ran there
+        self.kept: dict[int, int] = {}  # the hold that is for a row
+        self.starts: dict[int, float] = {}  # when it can start there
+        self.giving_way: dict[int, int] = {}  # how many sessions make room for a row
+        self.form: list[int] = snapshot.requests.form.tolist()
+        self.mask: list[int] = [0] * len(self.form)  # the holds that bind a row
+        self._line = line
+        self._ends: Times = now + snapshot.requests.max_seconds
+        self._masks: Amounts = np.zeros(len(self.form), dtype=np.int64)
+        self._preemption = Preemption(snapshot, now)
+        self._full: set[int] = set()  # forms that fit nowhere any more
+        self._dead: set[tuple[int, int]] = set()  # the same, for those whom some holds bind
+        self._begun: list[Begun] = []
+        self._taken = 0
+        self._timeline: tuple[int, Timeline] | None = None
+
+    def serve(self, queue: QueuePolicy) -> None:
+        """Give everybody in turn what there is."""
+        self._keep_first(queue)
+        turn = queue.begin(self.snapshot, self._line, self.now, self.policy)
+        stopped = False
+        while (row := turn.next()) is not None:
+            form, mask = self.form[row], self.mask[row]
+            if stopped or form in self._full or (form, mask) in self._dead:
+                self._put_off(row)
+                continue
+            spots = self._place(row, form, mask)
+            if spots is not None:
+                turn.placed(row)
+                self._write_down(row, form, spots)
+                continue
+            self._dead.add((form, mask))
+            if not mask or not has_room(self.snapshot.forms[form], self.rooms.base):
+                self._full.add(form)
+            if self._put_off(row):
+                stopped = not self.policy.backfill
+                self._blocked(row)
+
+    def timeline(self) -> Timeline:
+        """Room over time from what is free now."""
+        if self._timeline is None or self._timeline[0] != self._taken:
+            self._timeline = self._taken, Timeline(self.rooms.base, self._begun, self.now)
+        return self._timeline[1]
+
+    def impossible(self, row: int) -> Why | None:
+        """Why the nodes could never hold a row; None when they could."""
+        return self.explainer.impossible(self.form[row])
+
+    # What happens to one row
+
+    def _place(self, row: int, number: int, mask: int) -> list[Spot] | None:
+        ends, reservation = float(self._ends[row]), self.snapshot.requests.rows[row].reservation
+
+        def take(shape: int, node: int, shares: tuple[Share, ...]) -> None:
+            self.rooms.take(shape, node, shares, ends, reservation)
+
+        return place(self.snapshot.forms[number], self.rooms.room(mask), self.rooms.chooser(mask), take)
+
+    def _write_down(self, row: int, number: int, spots: list[Spot]) -> None:
+        snapshot, shape = self.snapshot, self.snapshot.forms[number].shape
+        asked = snapshot.shapes[shape]
+        kind = asked.claim.kind if asked.claim else ""
+        parts = tuple(Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots)
+        self.placements.append(Placement(snapshot.requests.rows[row].id, parts))
+        self._taken += 1
+        ends = float(self._ends[row])
+        if ends < NEVER:
+            self._begun += [
+                Begun(shape, node, tuple(places_of(snapshot, shape, node, shares)[1]), ends) for node, shares in spots
+            ]
+
+    def _put_off(self, row: int) -> bool:
+        """The row keeps waiting; returns whether it does so in the queue: what could never be placed blocks nobody."""
+        if self.impossible(row) is not None:
+            self.hopeless.append(row)
+            return False
+        self.waiting.append(row)
+        return True
+
+    def _blocked(self, row: int) -> None:
+        """There is no room for a row whose turn it is."""
+        everybody = np.ones(len(self.mask), dtype=np.bool_)
+        first = len(self.waiting) == 1
+        if row not in self.kept and self._preempt(row, everybody):
+            return
+        if not self.policy.backfill:
+            return
+        if first:
+            # Nobody who comes after the head of the queue may delay it.
+            self._keep(row, everybody)
+        elif row not in self.kept and len(self.kept) < _PROTECTED and row == min(self.waiting):
+            self._keep(row, self._younger(row))
+
+    def _preempt(self, row: int, everybody: Flags) -> bool:
+        """Let others give way to an interactive session; returns whether they do."""
+        request = self.snapshot.requests.rows[row]
+        if not self.policy.preemption or request.kind is not SessionKind.INTERACTIVE:
+            return False
+        form, soon = self.snapshot.forms[self.form[row]], self.now + self.policy.grace_seconds
+        binding = self.rooms.binding(self.mask[row])
+        left = self.timeline().behind(binding)
+        if left.earliest(form)[0] <= soon:
+            return False  # there will be room before anybody could have left
+        found = self._preemption.victims(request, form, self.rooms.base, left)
+        if found is None:
+            return False
+        self.preempted += [Preempt(one.id, request.id, self.policy.grace_seconds) for one in found.sessions]
+        self.giving_way[row] = len(found.sessions)
+        free, later = left.free_at(found.node, self.now), self.timeline().free_at(found.node, self.now)
+        free.add(found.room)
+        later.add(found.room)
+        need = needed(self.rooms.base, form.shape, form.size, found.node, free)
+        hold = Hold(request.id, soon, {found.node: need}, {found.node: later})
+        self._bind(row, hold, soon, everybody)
+        return True
+
+    # What is kept
+
+    def _keep_first(self, queue: QueuePolicy) -> None:
+        """Keep the room of reservations, of those for whom others give way, and of who has waited longest in vain."""
+        if reservations := kept_now(self.policy, self.now):
+            named = [one.reservation for one in self.snapshot.requests.rows]
+            for hold in carve(reservations, self.timeline()):
+                self._bind(None, hold, NEVER, np.array([name != hold.owner for name in named], dtype=np.bool_))
+        if leaving := under_way(self.snapshot):
+            for row in self._line.rows.tolist():
+                count = leaving.get(self.snapshot.requests.rows[row].id, 0)
+                if count and self.impossible(row) is None:
+                    self.giving_way[row] = count
+                    self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
+        if not queue.by_arrival:
+            self._keep_for_oldest()
+
+    def _keep_for_oldest(self) -> None:
+        """Under a policy that does not go by arrival, others would for ever start in the place of a large session.
+
+        Whoever is older, or of higher priority, may go first nevertheless.
+        """
+        known: dict[tuple[int, int], bool] = {}
+        for row in self._line.rows.tolist():
+            key = self.form[row], self.mask[row]
+            if key not in known:
+                fits = has_room(self.snapshot.forms[key[0]], self.rooms.room(key[1]))
+                known[key] = fits or self.impossible(row) is not None
+            if not known[key]:
+                if row not in self.kept:
+                    self._keep(row, self._younger(row))
+                return
+
+    def _younger(self, row: int) -> Flags:
+        """Who came after a row and is of no higher priority."""
+        found = np.zeros(len(self.mask), dtype=np.bool_)
+        line = self._line
+        at = int(np.searchsorted(line.rows, row))
+        found[line.rows[at + 1 :]] = line.level[at + 1 :] <= line.level[at]
+        return found
+
+    def _keep(self, row: int, others: Flags) -> None:
+        """Keep room for a row from others, on which it can start as early as possible; anew if it has some already."""
+        before = self.kept.get(row)
+        own = 0 if before is None else 1 << before
+        form, owner = self.snapshot.forms[self.form[row]], self.snapshot.requests.rows[row].id
+        binding = self.rooms.binding(self.mask[row] & ~own)
+        hold, start = keep_for(owner, form, self.rooms.base, self.timeline(), binding)
+        self._bind(row, hold, start, others)
+
+    def _bind(self, row: int | None, hold: Hold, start: float, others: Flags) -> None:
+        """From now on a hold binds others than the row it is for, unless they will certainly have ended by then."""
+        if row is not None and row in self.kept:
+            number = self.kept[row]
+            self.rooms.replace(number, hold)
+        else:
+            number = self.rooms.keep(hold)
+        bound = others & (self._ends > hold.starts)
+        if row is not None:
+            self.kept[row] = number
+            self.starts[row] = start
+            bound[row] = False
+        self._masks &= ~(1 << number)
+        self._masks |= bound.astype(np.int64) << number
+        self.mask = self._masks.tolist()
