@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.rows import ContainerRow, DeviceUse, HeldDevice
+from madang.db.statements import among
 from madang.db.tables import HOLDING, containers, sessions
 from madang.domain.container import ContainerState
 from madang.domain.session import Exit, ExitReason, SessionState
@@ -66,16 +67,19 @@ async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[Con
     }
 
 
+_OF_SESSIONS: Final = _SELECT.where(among(_c.session_id, "ids")).order_by(_c.session_id, _c.position)
+_OWNERS: Final = select(_c.id, _c.session_id).where(among(_c.id, "ids"))
+
+
 async def of_sessions(connection: AsyncConnection, session_ids: Sequence[str]) -> list[ContainerRow]:
     """All containers of some sessions, those of each by rank."""
-    query = _SELECT.where(_c.session_id.in_(session_ids)).order_by(_c.session_id, _c.position)
-    return [_row(row) for row in await connection.execute(query)]
+    return [_row(row) for row in await connection.execute(_OF_SESSIONS, {"ids": list(session_ids)})]
 
 
 async def sessions_of(connection: AsyncConnection, container_ids: Iterable[str]) -> dict[str, str]:
     """The ids of the sessions that containers belong to, by the containers' ids; unknown ones are absent."""
-    query = select(_c.id, _c.session_id).where(_c.id.in_(sorted(container_ids)))
-    return {row.id: row.session_id for row in await connection.execute(query)}
+    found = await connection.execute(_OWNERS, {"ids": sorted(container_ids)})
+    return {row.id: row.session_id for row in found}
 
 
 async def mark_removed(transaction: Transaction, row: ContainerRow) -> None:
@@ -91,11 +95,11 @@ async def removable(
     """Containers of deleted sessions, and those that ended so long ago that they are not kept, on some nodes."""
     query = (
         _SELECT.join(sessions, sessions.c.id == _c.session_id)
-        .where(_c.node.in_(nodes), _c.state != ContainerState.REMOVED.value)
+        .where(among(_c.node, "nodes"), _c.state != ContainerState.REMOVED.value)
         .where(sessions.c.deleted_at.is_not(None) | (sessions.c.ended_at < ended_before))
         .limit(limit)
     )
-    return [_row(row) for row in await connection.execute(query)]
+    return [_row(row) for row in await connection.execute(query, {"nodes": list(nodes)})]
 
 
 _USED: Final = text(

@@ -14,11 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Transaction
 from madang.db.repositories.containers import holding_sessions, used_slots
 from madang.db.rows import NodeRow
+from madang.db.statements import among
 from madang.db.tables import nodes
 from madang.schemas.agent import NodeReport
 
 _n = nodes.c
 _SELECT: Final = select(nodes).order_by(_n.name)
+_SOME: Final = _SELECT.where(among(_n.name, "names"))
 
 
 async def every(connection: AsyncConnection, *, with_use: bool = False) -> list[NodeRow]:
@@ -30,7 +32,7 @@ async def every(connection: AsyncConnection, *, with_use: bool = False) -> list[
 
 async def some(connection: AsyncConnection, names: Iterable[str]) -> list[NodeRow]:
     """Those of these nodes that are known, by name, without what sessions take of them."""
-    return _rows(await connection.execute(_SELECT.where(_n.name.in_(sorted(names)))), {}, {})
+    return _rows(await connection.execute(_SOME, {"names": sorted(names)}), {}, {})
 
 
 def _rows(

@@ -17,6 +17,7 @@ from madang.db.failures import constraint_of
 from madang.db.repositories import moves
 from madang.db.repositories.session_rows import SELECT, complete
 from madang.db.rows import SessionRow
+from madang.db.statements import among
 from madang.db.tables import HOLDING, LIMITED, containers, session_dependencies, sessions
 from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
@@ -61,7 +62,7 @@ def _find_by_name(admin: bool) -> Select[*tuple[Any, ...]]:
 def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Select[*tuple[Any, ...]]:
     query = _seen(admin)
     if states:
-        query = query.where(_s.state.in_(bindparam("states", expanding=True)))
+        query = query.where(among(_s.state, "states"))
     if name:
         query = query.where(_s.name == bindparam("name"))
     if kind:
@@ -72,10 +73,23 @@ def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Se
 
 
 _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
-_BY_IDS: Final = SELECT.where(_s.id.in_(bindparam("ids", expanding=True)))
-_LOCK: Final = (
-    select(_s.id).where(_s.id.in_(bindparam("ids", expanding=True))).order_by(_s.id).with_for_update(of=sessions)
+_BY_IDS: Final = SELECT.where(among(_s.id, "ids"))
+_LOCK: Final = select(_s.id).where(among(_s.id, "ids")).order_by(_s.id).with_for_update(of=sessions)
+
+_TO_LAUNCH: Final = (
+    select(_s.id)
+    .join(containers, (_c.session_id == _s.id) & (_c.role == "main"))
+    .where(
+        text(f"sessions.{HOLDING}"),
+        text("sessions.state IN ('scheduled', 'preparing')"),
+        ~among(_s.id, "busy"),
+        among(_c.node, "nodes"),
+    )
+    .order_by(_s.created_at, _s.id)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(of=sessions, skip_locked=True)
 )
+_NAMES: Final = select(_s.id, _s.name).where(among(_s.id, "ids"))
 
 _LIMITS: Final = text(
     f"""
@@ -278,20 +292,8 @@ async def claim_scheduled(
 
     Only those whose main container is on one of these nodes.
     """
-    query = (
-        select(_s.id)
-        .join(containers, (_c.session_id == _s.id) & (_c.role == "main"))
-        .where(
-            text(f"sessions.{HOLDING}"),
-            _s.state.in_([SessionState.SCHEDULED.value, SessionState.PREPARING.value]),
-            _s.id.not_in(busy),
-            _c.node.in_(nodes),
-        )
-        .order_by(_s.created_at, _s.id)
-        .limit(limit)
-        .with_for_update(of=sessions, skip_locked=True)
-    )
-    locked = (await transaction.connection.execute(query)).scalars().all()
+    values = {"nodes": list(nodes), "busy": list(busy), "limit": limit}
+    locked = (await transaction.connection.execute(_TO_LAUNCH, values)).scalars().all()
     rows = sorted(await by_ids(transaction.connection, locked), key=lambda row: (row.created_at, row.id))
     changes = [moves.Change(row, *_prepared(row, at)) for row in rows]
     await moves.save(transaction, changes, at)
@@ -312,8 +314,7 @@ async def next_limits(connection: AsyncConnection, limit: int) -> list[tuple[str
 
 async def names(connection: AsyncConnection, session_ids: Iterable[str]) -> dict[str, str]:
     """Names of sessions by id; those that are gone are absent."""
-    query = select(_s.id, _s.name).where(_s.id.in_(sorted(session_ids)))
-    return {row.id: row.name for row in await connection.execute(query)}
+    return {row.id: row.name for row in await connection.execute(_NAMES, {"ids": sorted(session_ids)})}
 
 
 async def count_by_state(connection: AsyncConnection) -> dict[str, int]:

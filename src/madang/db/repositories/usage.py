@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.rows import UsageRow
+from madang.db.statements import among
 from madang.db.tables import resource_groups, usage, users
 from madang.schemas.api import GroupPolicy
 
@@ -21,7 +22,7 @@ _u = usage.c
 _DAY: Final = 86_400.0
 
 _HALF_LIVES: Final = select(resource_groups.c.name, resource_groups.c.policy["half_life_days"].label("days")).where(
-    resource_groups.c.name.in_(bindparam("names", expanding=True))
+    among(resource_groups.c.name, "names")
 )
 
 # What was there decays by the time that has passed since; nothing is read first, so nobody's share is ever overwritten.
