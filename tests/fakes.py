@@ -14,6 +14,7 @@ from madang.domain.session import ExitReason
 from madang.schemas.agent import (
     ContainerSpec,
     ContainerStatus,
+    DeviceInfo,
     EnvironmentState,
     EnvironmentStatus,
     ExecSpec,
@@ -57,9 +58,16 @@ class FakeContainer:
 class FakeAgent:
     """Runs nothing. `["exit", "3"]` ends at once with that code; everything else runs until stopped or finished."""
 
-    def __init__(self, name: str = "node1", slots: dict[str, int] | None = None) -> None:
+    def __init__(self, name: str = "node1", slots: dict[str, int] | None = None, *, gpus: Sequence[str] = ()) -> None:
+        """`gpus`: the models of its GPUs."""
         self.name = name
         self.slots = slots or {"cpu": 4000, "mem": 8 << 30}
+        self.devices = [
+            DeviceInfo(kind="cuda", index=index, id=f"{name}-{index}", model=model, mem=40 << 30, mock=True)
+            for index, model in enumerate(gpus)
+        ]
+        if gpus:
+            self.slots |= {"cuda.device": len(gpus), "cuda.shares": 1000 * len(gpus)}
         self.networks: list[str] = ["none", "outbound"]
         self.held: dict[str, FakeContainer] = {}
         self.fence: dict[str, int] = {}
@@ -140,6 +148,7 @@ class FakeAgent:
                 "networks": self.networks,
                 "networks_reason": "" if "outbound" in self.networks else "Neither pasta nor slirp4netns is there.",
                 "version": "0",
+                "devices": self.devices,
             }
         )
 

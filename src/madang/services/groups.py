@@ -88,7 +88,9 @@ class GroupService:
             load = (await groups.loads(connection)).get(name)
             if load is not None:
                 count = load.pending + load.holding
-                raise Conflict(f"In the group '{name}' {count} sessions wait or run. Stop them first, or let them end.")
+                raise Conflict(
+                    f"Sessions wait or run in the group '{name}' ({count}). Stop them first, or let them end."
+                )
             await groups.remove(transaction, name, self._clock.now())
 
         await self._database.transaction(remove, "group.delete")
