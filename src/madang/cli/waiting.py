@@ -60,7 +60,7 @@ def devices_text(devices: Sequence[HeldDevice]) -> str:
 def _together(places: Sequence[tuple[str, str]]) -> str:
     """`gpu-01 (GPU 0), gpu-02`; more than eight are counted."""
     written = [f"{node} ({devices})" if devices else node for node, devices in places[:8]]
-    return ", ".join(written) + (", ..." if len(places) > 8 else "")
+    return ", ".join(written) + (", …" if len(places) > 8 else "")
 
 
 def _sentence(waiting: Waiting | None, otherwise: str) -> str:
@@ -77,14 +77,13 @@ def _sentence(waiting: Waiting | None, otherwise: str) -> str:
 
 
 def _local(value: str | int | float) -> str | int | float:
-    """A moment in local time; anything else as it is."""
-    if not isinstance(value, str) or len(value) < 16 or value[4:5] != "-":
+    """A moment, as the server says it, in local time; anything else as it is."""
+    if not isinstance(value, str) or not value.endswith(" UTC"):
         return value
     try:
-        moment = datetime.fromisoformat(value)
+        return show_moment(datetime.strptime(value, "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC))
     except ValueError:
         return value
-    return show_moment(moment) if moment.tzinfo is not None else value
 
 
 def _left(moment: datetime, now: datetime | None) -> str:
