@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -110,12 +111,12 @@ class Interned:
     def __init__(self) -> None:
         self.shapes: list[Shape] = []
         self.forms: list[Form] = []
-        self.accounts: list[tuple[int, str]] = []
         self.users: list[str] = []
+        self.projects: list[str] = []
         self._shapes: dict[object, int] = {}
         self._forms: dict[Form, int] = {}
-        self._accounts: dict[tuple[int, str], int] = {}
         self._users: dict[str, int] = {}
+        self._projects: dict[str, int] = {}
 
     def form(self, request: Request) -> int:
         """The number of what a request asks for."""
@@ -140,13 +141,12 @@ class Interned:
             self.users.append(name)
         return number
 
-    def account(self, user: str, project: str) -> int:
-        """The number of a user in a project."""
-        key = (self.user(user), project)
-        number = self._accounts.get(key)
+    def project(self, name: str) -> int:
+        """The number of a project."""
+        number = self._projects.get(name)
         if number is None:
-            number = self._accounts[key] = len(self.accounts)
-            self.accounts.append(key)
+            number = self._projects[name] = len(self.projects)
+            self.projects.append(name)
         return number
 
 
@@ -156,7 +156,8 @@ class RequestColumns:
 
     rows: Sequence[Request]
     form: Amounts
-    account: Amounts  # who asks: a user in a project
+    user: Amounts
+    project: Amounts
     kind: Amounts  # an index into KINDS
     priority: Amounts
     arrived: Times
@@ -174,7 +175,8 @@ class RequestColumns:
         return cls(
             rows,
             np.array([interned.form(one) for one in rows], dtype=np.int64),
-            np.array([interned.account(one.user, one.project) for one in rows], dtype=np.int64),
+            np.array([interned.user(one.user) for one in rows], dtype=np.int64),
+            np.array([interned.project(one.project) for one in rows], dtype=np.int64),
             np.array([KINDS.index(one.kind) for one in rows], dtype=np.int64),
             np.array([one.priority for one in rows], dtype=np.int64),
             np.array([one.arrived for one in rows], dtype=np.float64),
@@ -217,6 +219,36 @@ class HoldingColumns:
             np.array([places.kind.get(part.kind, -1) for _, part in parts], dtype=np.int64),
             milli,
         )
+
+    def sized(self, size: int) -> HoldingColumns:
+        """A copy with so many rows: the first ones, or all and room for more."""
+        return HoldingColumns(
+            _sized(self.node, size),
+            _sized(self.user, size),
+            _sized(self.started, size),
+            _sized(self.ends, size),
+            _sized(self.slots, size),
+            _sized(self.kind, size),
+            _sized(self.milli, size),
+        )
+
+    def move(self, row: int, to: int) -> None:
+        """Write one row over another."""
+        for numbers in (self.node, self.user, self.slots, self.kind, self.milli):
+            numbers[to] = numbers[row]
+        for times in (self.started, self.ends):
+            times[to] = times[row]
+
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+def _sized(column: npt.NDArray[_Number], size: int) -> npt.NDArray[_Number]:
+    if size <= len(column):
+        return column[:size].copy()
+    longer = np.zeros((size, *column.shape[1:]), dtype=column.dtype)
+    longer[: len(column)] = column
+    return longer
 
 
 class Places:

@@ -61,7 +61,7 @@ class _Kept(Room):
     """The room of a pass without what is kept for others."""
 
     def __init__(self, base: Room, holds: Iterable[Hold]) -> None:
-        super().__init__(base.snapshot, base.nodes)
+        super().__init__(base.snapshot)
         self._base = base
         self._holds = tuple(holds)
         self.free = base.free.copy()

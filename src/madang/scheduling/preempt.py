@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +41,7 @@ class Preemption:
         self._places = snapshot.places
         self._now = now
         self._gone: set[str] = set()
-        self._total = np.maximum(snapshot.capacity.sum(axis=1), 1).tolist()
+        self._total: list[int] = np.maximum(snapshot.memory.total, 1).tolist()
         self._all: list[_Candidate] | None = None
 
     def victims(self, request: Request, form: Form, room: Room, timeline: Timeline) -> Victims | None:
@@ -161,12 +161,3 @@ def _fits(form: Form, room: Room, node: int, free: Amount, more: Sequence[Amount
 def _work(chosen: Iterable[_Candidate]) -> tuple[float, float]:
     works = [one.work for one in chosen]
     return sum(work[0] for work in works), sum(work[1] for work in works)
-
-
-def under_way(snapshot: Snapshot) -> Mapping[str, int]:
-    """How many sessions are giving way already, by the session for which they do."""
-    found: dict[str, int] = {}
-    for one in snapshot.running:
-        if one.making_room_for:
-            found[one.making_room_for] = found.get(one.making_room_for, 0) + 1
-    return found

@@ -16,7 +16,7 @@ from madang.scheduling.gang import Spot, place
 from madang.scheduling.holds import Hold, Rooms, places_of
 from madang.scheduling.placement.base import PlacementPolicy
 from madang.scheduling.policy import Policy
-from madang.scheduling.preempt import Preemption, under_way
+from madang.scheduling.preempt import Preemption
 from madang.scheduling.queue.base import Line, QueuePolicy
 from madang.scheduling.reserve import carve, kept_now
 from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
@@ -162,7 +162,7 @@ class Serving:
             named = [one.reservation for one in self.snapshot.requests.rows]
             for hold in carve(reservations, self.timeline()):
                 self._bind(None, hold, NEVER, np.array([name != hold.owner for name in named], dtype=np.bool_))
-        if leaving := under_way(self.snapshot):
+        if leaving := self.snapshot.giving_way:
             for row in self._line.rows.tolist():
                 count = leaving.get(self.snapshot.requests.rows[row].id, 0)
                 if count and self.impossible(row) is None:

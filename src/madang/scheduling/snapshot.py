@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from madang.scheduling.columns import (
     add_holdings,
     held_by_user,
 )
+from madang.scheduling.memory import Memory
 from madang.scheduling.rows import Device, Form, Node, Part, Request, Running, Shape
 
 __all__ = [
@@ -48,7 +50,7 @@ class Snapshot:
     `capacity` and `used` have shape (K, N), in base units; `offers` (F, N). `used`, like that of the devices, includes
     what the running sessions hold. `versions` (N,) tell memories that outlive a pass what changed: a node with the same
     version (other than 0) in two snapshots of the same `lineage` has the same room, and in one lineage nodes, shapes,
-    forms and accounts keep their numbers.
+    forms, users and projects keep their numbers.
     """
 
     slots: tuple[str, ...]
@@ -61,13 +63,15 @@ class Snapshot:
     shapes: Sequence[Shape]
     wanted: Amounts  # (S, K): counted slots of the shapes
     forms: Sequence[Form]
-    accounts: Sequence[tuple[int, str]]  # a user and a project
     users: Sequence[str]
+    projects: Sequence[str]
     held: Amounts  # (U, K + Q): what users hold, slots first and then thousandths of devices by kind
     requests: RequestColumns
     holdings: HoldingColumns
     running: tuple[Running, ...]
+    giving_way: Mapping[str, int]  # how many running sessions make room for a session that waits
     places: Places  # where the names of nodes, slots and kinds stand in the columns
+    memory: Memory
     lineage: int
     versions: Amounts
 
@@ -93,13 +97,15 @@ class Snapshot:
             interned.shapes,
             wanted_of(interned.shapes, columns.slots),
             interned.forms,
-            interned.accounts,
             interned.users,
+            interned.projects,
             held_by_user(holdings, len(interned.users), len(columns.devices)),
             asked,
             holdings,
             holding,
+            Counter(one.making_room_for for one in holding if one.making_room_for),
             places,
+            Memory(columns),
             next(LINEAGES),
             np.zeros(len(columns.names), dtype=np.int64),
         )

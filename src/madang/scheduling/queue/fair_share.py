@@ -9,7 +9,7 @@ import numpy as np
 from madang.domain.devices import shares_slot
 from madang.scheduling.policy import Policy
 from madang.scheduling.queue.base import Line, Turn
-from madang.scheduling.queue.shares import ShareTurn, capacities
+from madang.scheduling.queue.shares import ShareTurn
 from madang.scheduling.snapshot import Snapshot, Times
 
 
@@ -23,13 +23,13 @@ class FairShareQueue:
     by_arrival = False
 
     def begin(self, snapshot: Snapshot, line: Line, now: float, policy: Policy) -> Turn:
-        return ShareTurn(snapshot, line, policy, _used(snapshot, now, policy).tolist())
+        return ShareTurn(snapshot, line, policy, _used(snapshot, now, policy))
 
 
 def _used(snapshot: Snapshot, now: float, policy: Policy) -> Times:
     """The share of the group that every user has used on average of late, shape (U, K + Q)."""
     span = policy.half_life_seconds / math.log(2)
-    total = np.maximum(capacities(snapshot), 1) * span
+    total = np.maximum(snapshot.memory.total, 1) * span
     used = np.zeros((len(snapshot.users), len(total)))
     names = [*snapshot.slots, *(shares_slot(kind) for kind in snapshot.devices)]
     place = {name: at for at, name in enumerate(names)}

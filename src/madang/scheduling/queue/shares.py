@@ -3,103 +3,83 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from madang.domain.devices import WHOLE
 from madang.scheduling.policy import Policy
 from madang.scheduling.queue.base import Line
-from madang.scheduling.snapshot import Amounts, Snapshot
+from madang.scheduling.snapshot import Snapshot, Times
 
 _LEAST: Final = 1e-9  # a weight of nothing would divide by nothing
 
 
-def capacities(snapshot: Snapshot) -> Amounts:
-    """What the group has of every slot and of every kind of device in thousandths, shape (K + Q,)."""
-    devices = [int((columns.index >= 0).sum()) * WHOLE for columns in snapshot.devices.values()]
-    return np.array([*snapshot.capacity.sum(axis=1).tolist(), *devices], dtype=np.int64)
-
-
 class ShareTurn:
-    """The request of the account with the smallest share next, of equals the one that came first.
+    """The next session of the user with the smallest share; of equals, the one that came first.
 
-    An account is a user in a project. The share is the user's: of the slot of which the largest part of the group is
-    in use by all sessions of the user, plus `before` of that slot (U, K + Q); divided by the weights of user and
-    project. It is computed anew after every placement. A heap keeps the accounts: shares only grow during a pass, so
-    an entry with an outdated share is put back when it comes up.
+    The share of a user is that of the slot of which the user's sessions together use the largest part of the group,
+    plus what was used of it `before` (U, K + Q). It is divided by the weight of the user and that of the project of the
+    next session, and computed anew after every placement. Of one user, sessions of the weightiest project go first.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, line: Line, policy: Policy, before: Sequence[Sequence[float]] | None = None
-    ) -> None:
-        self._account: list[int] = snapshot.requests.account.tolist()
-        self._form: list[int] = snapshot.requests.form.tolist()
-        total = capacities(snapshot).tolist()
+    def __init__(self, snapshot: Snapshot, line: Line, policy: Policy, before: Times | None = None) -> None:
+        total = snapshot.memory.total.tolist()
         # Of a slot the group does not have nobody can be given anything.
-        self._slots = [slot for slot, amount in enumerate(total) if amount > 0]
-        self._total = total
-        self._held = snapshot.held.tolist()
-        self._before = before
-        self._user = [user for user, _ in snapshot.accounts]
-        weights = policy.weights
-        self._weight = [
-            max(weights.users.get(snapshot.users[user], 1.0) * weights.projects.get(project, 1.0), _LEAST)
-            for user, project in snapshot.accounts
-        ]
-        self._share: dict[int, float] = {}
-        self._amounts: dict[int, list[tuple[int, int]]] = {}
+        self._total = [(slot, amount) for slot, amount in enumerate(total) if amount > 0]
         self._snapshot = snapshot
-        self._lines = _by_level_and_account(snapshot, line)
-        self._heap: list[tuple[float, int, int]] = []  # share over weight, row, account
-        self._now: dict[int, list[int]] = {}  # the rows of every account of the present level, last first
+        self._before = before
+        self._users = policy.weights.users
+        self._weight = _project_weights(snapshot, policy)  # by project; None: all alike
+        self._share: dict[int, tuple[list[int], list[float]]] = {}  # by user: what is held, and was used before
+        self._amounts: dict[int, list[tuple[int, int]]] = {}
+        self._levels = _by_level_and_user(snapshot, line, self._weight)
+        self._rows: dict[int, list[int]] = {}  # of every user on the present level, last first
+        self._heap: list[tuple[float, int, int]] = []  # share over weight, row, user
+        self._named: int | None = None  # the user whose row was named last: its entry is put back when that is decided
 
     def next(self) -> int | None:
         heap = self._heap
-        while True:
-            if not heap:
-                if not self._lines:
-                    return None
-                self._open(self._lines.pop())
-            share, row, account = heap[0]
-            current = self._key(account)
-            if share != current:
-                heapq.heapreplace(heap, (current, row, account))
-                continue
-            rows = self._now[account]
-            rows.pop()
+        if self._named is not None:
+            user, self._named = self._named, None
+            rows = self._rows[user]
             if rows:
-                heapq.heapreplace(heap, (share, rows[-1], account))
+                heapq.heapreplace(heap, (self._key(user, rows[-1]), rows[-1], user))
             else:
                 heapq.heappop(heap)
-            return row
+        if not heap:
+            if not self._levels:
+                return None
+            self._rows = self._levels.pop()
+            heap += [(self._key(user, rows[-1]), rows[-1], user) for user, rows in self._rows.items()]
+            heapq.heapify(heap)
+        _, row, user = heap[0]
+        self._rows[user].pop()
+        self._named = user
+        return row
 
     def placed(self, row: int) -> None:
-        user = self._user[self._account[row]]
-        held = self._held[user]
-        for slot, amount in self._asked(self._form[row]):
+        assert self._named is not None  # noqa: S101 - the row was named
+        held = self._of(self._named)[0]
+        for slot, amount in self._asked(int(self._snapshot.requests.form[row])):
             held[slot] += amount
-        self._share.pop(user, None)
 
-    def _open(self, accounts: dict[int, list[int]]) -> None:
-        self._now = accounts
-        for account, rows in accounts.items():
-            self._heap.append((self._key(account), rows[-1], account))
-        heapq.heapify(self._heap)
+    def _of(self, user: int) -> tuple[list[int], list[float]]:
+        known = self._share.get(user)
+        if known is None:
+            before = [] if self._before is None else self._before[user].tolist()
+            known = self._share[user] = self._snapshot.held[user].tolist(), before
+        return known
 
-    def _key(self, account: int) -> float:
-        user = self._user[account]
-        share = self._share.get(user)
-        if share is None:
-            held, total = self._held[user], self._total
-            if self._before is None:
-                share = max((held[slot] / total[slot] for slot in self._slots), default=0.0)
-            else:
-                before = self._before[user]
-                share = max((before[slot] + held[slot] / total[slot] for slot in self._slots), default=0.0)
-            self._share[user] = share
-        return share / self._weight[account]
+    def _key(self, user: int, row: int) -> float:
+        held, before = self._of(user)
+        if before:
+            share = max([before[slot] + held[slot] / amount for slot, amount in self._total], default=0.0)
+        else:
+            share = max([held[slot] / amount for slot, amount in self._total], default=0.0)
+        weight = self._users.get(self._snapshot.users[user], 1.0) if self._users else 1.0
+        if self._weight is not None:
+            weight *= self._weight[int(self._snapshot.requests.project[row])]
+        return share / max(weight, _LEAST)
 
     def _asked(self, number: int) -> list[tuple[int, int]]:
         known = self._amounts.get(number)
@@ -115,19 +95,27 @@ class ShareTurn:
         return known
 
 
-def _by_level_and_account(snapshot: Snapshot, line: Line) -> list[dict[int, list[int]]]:
-    """The rows of every account, the first to be served last, for every level, the highest level last."""
-    account = snapshot.requests.account[line.rows]
-    order = np.lexsort((-line.rows, account, line.level))
-    rows, account, level = line.rows[order], account[order], line.level[order]
-    ends = np.flatnonzero((np.diff(account) != 0) | (np.diff(level) != 0)) + 1
+def _project_weights(snapshot: Snapshot, policy: Policy) -> list[float] | None:
+    weights = policy.weights.projects
+    return [weights.get(project, 1.0) for project in snapshot.projects] if weights else None
+
+
+def _by_level_and_user(snapshot: Snapshot, line: Line, weight: list[float] | None) -> list[dict[int, list[int]]]:
+    """The rows of every user, the first to be served last, for every level, the highest level last."""
+    rows, level = line.rows, line.level
+    user = snapshot.requests.user[rows]
+    if weight is None:
+        order = np.lexsort((-rows, user, level))
+    else:
+        order = np.lexsort((-rows, np.array(weight)[snapshot.requests.project[rows]], user, level))
+    rows, user, level = rows[order], user[order], level[order]
+    ends = [*(np.flatnonzero((user[1:] != user[:-1]) | (level[1:] != level[:-1])) + 1).tolist(), len(rows)]
     found: list[dict[int, list[int]]] = []
-    before: int | None = None
-    for begin, end in zip([0, *ends.tolist()], [*ends.tolist(), len(rows)], strict=True):
-        if begin == end:
-            continue
-        if before is None or level[begin] != before:
+    begin, before = 0, 0
+    for end in ends if len(rows) else []:
+        if not found or int(level[begin]) != before:
             found.append({})
             before = int(level[begin])
-        found[-1][int(account[begin])] = rows[begin:end].tolist()
+        found[-1][int(user[begin])] = rows[begin:end].tolist()
+        begin = end
     return found
