@@ -54,7 +54,7 @@ def test_a_probe_that_breaks_hides_no_other(data_dir: Path, monkeypatch: pytest.
 
 def test_pretended_gpus_are_named_as_such(data_dir: Path) -> None:
     finding = checks._gpu(replace(place(data_dir), mock_gpus="4xA100,2xT4"))
-    assert (finding.level, finding.detail) == (Level.OK, "cuda: 4 x A100 (mock), 2 x T4 (mock)")
+    assert (finding.level, finding.detail) == (Level.OK, "cuda: 4x A100 (mock), 2x T4 (mock)")
 
 
 def test_devices_that_cannot_be_used_are_told_beside_those_that_can(
@@ -65,7 +65,7 @@ def test_devices_that_cannot_be_used_are_told_beside_those_that_can(
     monkeypatch.setattr(checks, "load_plugins", lambda mocks: ([CudaDevices(tmp_path, nvml)], []))
     finding = checks._gpu(place(data_dir))
     assert finding.level is Level.WARN
-    assert finding.detail.startswith("cuda: 3 x A100; NVIDIA GPUs: GPU 0 has fallen off the bus")
+    assert finding.detail.startswith("cuda: 3x A100; NVIDIA GPUs: GPU 0 has fallen off the bus")
     assert finding.advice
 
 

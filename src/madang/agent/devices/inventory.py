@@ -85,9 +85,9 @@ def _closed(node: str, user: Identity | None) -> str:
 
 
 def summary(devices: Iterable[DeviceInfo]) -> str:
-    """`4 x A100 (mock), 2 x T4 (mock)`: how many of which model, in order of their index."""
+    """`4x A100 (mock), 2x T4 (mock)`: how many of which model, in order of their index."""
     counts = Counter((device.model, device.mock) for device in devices)
-    return ", ".join(f"{count} x {model}{' (mock)' if mock else ''}" for (model, mock), count in counts.items())
+    return ", ".join(f"{count}x {model}{' (mock)' if mock else ''}" for (model, mock), count in counts.items())
 
 
 @dataclass

@@ -65,7 +65,7 @@ async def node() -> Inventory:
 
 async def test_slots_count_devices_and_thousandths(node: Inventory) -> None:
     assert node.slots() == {"cuda.device": 2, "cuda.shares": 2000, "npu.device": 1, "npu.shares": 1000}
-    assert summary(node.devices) == "2 x A100 (mock), 1 x N1"
+    assert summary(node.devices) == "2x A100 (mock), 1x N1"
 
 
 async def test_what_is_free_may_be_taken(node: Inventory) -> None:
