@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from madang.api.app import create_app
 from madang.api.server import ApiServer
-from madang.domain.errors import Conflict, IdempotencyMismatch, NameInUse, NotFound, Unauthorized
+from madang.domain.errors import (
+    Conflict,
+    Forbidden,
+    IdempotencyMismatch,
+    ImpossibleRequest,
+    InvalidInput,
+    NameInUse,
+    NotFound,
+    Unauthorized,
+)
+from madang.domain.people import Role
 from madang.domain.session import ExitReason, SessionState
+from madang.schemas.api import CalendarWindow, GroupPolicy
 from madang.sdk import AsyncClient
 from tests.fakes import FakeAgent
 from tests.loop_thread import LoopThread
@@ -23,10 +35,10 @@ SMALL: dict[str, str | int] = {"cpu": "0.1", "mem": "64m"}
 class Served:
     """A manager with its API; both can be stopped and started anew over the same database and node."""
 
-    def __init__(self, database_url: str, data_dir: Path) -> None:
+    def __init__(self, database_url: str, data_dir: Path, agents: Sequence[FakeAgent] = ()) -> None:
         self._thread = LoopThread()
         self._port = 0
-        self.world = World(database_url, data_dir, [FakeAgent()])
+        self.world = World(database_url, data_dir, agents or [FakeAgent()])
         self.start()
         self.token = self.token_of("alice")
 
@@ -47,8 +59,8 @@ class Served:
 
         self._thread.do(go())
 
-    def token_of(self, name: str) -> str:
-        return self._thread.do(self.world.services.tokens.issue(name, "user", "test"))
+    def token_of(self, name: str, role: Role = "user") -> str:
+        return self._thread.do(self.world.services.tokens.issue(name, role, "test"))
 
     def say(self, session: str, text: bytes) -> None:
         self._thread.do(self._say(session, text))
@@ -183,3 +195,98 @@ async def test_health_nodes_and_metrics_tell_of_the_platform(served: Served, ali
     assert "madang_" in await alice.metrics()
     served.world.agent.reachable = False
     assert (await alice.health()).status != "ok"
+
+
+@pytest.fixture
+def gpus(database_url: str, tmp_path: Path) -> Iterator[Served]:
+    """Two nodes with four A100 each."""
+    agents = [FakeAgent(name, gpus=["A100"] * 4) for name in ("gpu-01", "gpu-02")]
+    made = Served(database_url, tmp_path, agents)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def users(gpus: Served) -> AsyncIterator[tuple[AsyncClient, AsyncClient, AsyncClient]]:
+    """Clients of an administrator, of kim and of lee."""
+    tokens = [gpus.token_of("root", "admin"), gpus.token_of("kim"), gpus.token_of("lee")]
+    async with (
+        AsyncClient(gpus.url, tokens[0]) as root,
+        AsyncClient(gpus.url, tokens[1]) as kim,
+        AsyncClient(gpus.url, tokens[2]) as lee,
+    ):
+        yield root, kim, lee
+
+
+async def _running(client: AsyncClient, ref: str) -> None:
+    async for event in client.sessions.events(ref):
+        if event.kind == "session.running":
+            return
+
+
+async def test_two_users_share_gpus_and_see_no_more_of_each_other_than_they_need(
+    users: tuple[AsyncClient, AsyncClient, AsyncClient],
+) -> None:
+    _, kim, lee = users
+    for name in ("left", "right"):
+        made = await kim.sessions.create(["train"], name=name, slots={**SMALL, "cuda.device": 3})
+        await _running(kim, made.id)
+    held = {node.name: [device.sessions for device in node.devices] for node in await kim.nodes.list()}
+    assert sorted(map(sorted, held.values())) == [
+        [[], ["left"], ["left"], ["left"]],
+        [[], ["right"], ["right"], ["right"]],
+    ]
+    assert all(not device.sessions for node in await lee.nodes.list() for device in node.devices)
+    assert sum(device.used for node in await lee.nodes.list() for device in node.devices) == 6000
+
+    answer = await lee.sessions.plan(["train"], slots={**SMALL, "cuda.device": 2}, models="A100")
+    assert not answer.starts
+    assert answer.reason.startswith("needs 2 A100 GPUs; the best node of group default (gpu-01) has 1 free")
+    waiting = await lee.sessions.create(["train"], slots={**SMALL, "cuda.device": 2}, models="A100")
+    assert (await lee.sessions.plan(["train"], slots={**SMALL, "cuda.shares": "0.5"})).starts
+    await kim.sessions.stop("left", 0)
+    await _running(lee, waiting.id)
+    [container] = (await lee.sessions.get(waiting.id)).containers
+    assert [(one.kind, one.milli) for one in container.devices] == [("cuda", 1000)] * 2
+
+
+async def test_refusals_over_the_api_are_those_of_the_use_cases(
+    users: tuple[AsyncClient, AsyncClient, AsyncClient],
+) -> None:
+    root, kim, lee = users
+    with pytest.raises(ImpossibleRequest, match=r"the nearest, gpu-01, has 4\. Ask for 4, or for 8 on several"):
+        await kim.sessions.create(["x"], slots={**SMALL, "cuda.device": 8})
+    with pytest.raises(Forbidden, match="given by an administrator"):
+        await kim.sessions.plan(["x"], slots=SMALL, priority=10)
+    secret = await kim.sessions.create(["x"], slots=SMALL)
+    with pytest.raises(NotFound, match="no session"):
+        await lee.sessions.create(["x"], slots=SMALL, after=[secret])
+    with pytest.raises(Forbidden):
+        await kim.groups.set("default", GroupPolicy())
+    with pytest.raises(InvalidInput, match="No window covers Monday 18:00 to Tuesday 09:00"):
+        await root.groups.set("default", GroupPolicy(calendar=[CalendarWindow(name="day", start="09:00", end="18:00")]))
+    with pytest.raises(Forbidden):
+        await kim.nodes.update("gpu-01", resource_group="default")
+
+
+async def test_a_reserved_room_is_kept_and_used_by_its_users_only(
+    users: tuple[AsyncClient, AsyncClient, AsyncClient], gpus: Served
+) -> None:
+    root, kim, lee = users
+    now = gpus.world.clock.now()
+    await root.reservations.create(
+        "class",
+        slots={"cuda.device": 8},
+        users=["kim"],
+        starts_at=now,
+        ends_at=now + timedelta(hours=3),
+    )
+    assert [one.name for one in await kim.reservations.list()] == ["class"]
+    assert await lee.reservations.list() == []
+    for longest in (None, 60):
+        answer = await lee.sessions.plan(["x"], slots={**SMALL, "cuda.device": 1}, max_seconds=longest)
+        assert not answer.starts
+        assert answer.waiting is not None
+        assert answer.waiting.code == "reserved"
+    assert (await lee.sessions.plan(["x"], slots=SMALL)).starts
+    assert (await kim.sessions.plan(["x"], slots={**SMALL, "cuda.device": 4}, reservation="class")).starts
