@@ -38,6 +38,7 @@ CHECKS = [
     response_schema_conformance,
     allow_header_conformance,
 ]
+CREATING = ("/api/v1/sessions", "/api/v1/sessions:plan")
 SLOW = ["python", "pytorch"]  # environments that take minutes to build
 
 
@@ -67,6 +68,9 @@ class Target:
         ).id
         next(self.client.sessions.logs(self.session))
         self.upload = self.client.uploads.create(_archive()).id
+        self.client.reservations.create(
+            "class", slots={"cpu": "0.1"}, users=["admin"], days=["tue"], start="09:00", end="12:00"
+        )
 
     def close(self) -> None:
         self.client.close()
@@ -74,15 +78,21 @@ class Target:
 
     def aim(self, case: Case[Any]) -> None:
         """Replace names that nothing has by those of what is there, so that a request gets past `not found`."""
-        known = {"session": self.session, "node": self.node, "name": "bare"}
+        known = {"session": self.session, "node": self.node, "name": "bare", "reservation": "class"}
+        known["group"] = "default" if case.method == "GET" else "other"  # sessions are created in the default one
         for name in known.keys() & case.path_parameters.keys():
             case.path_parameters[name] = known[name]
         if "path" in case.path_parameters:
             case.path_parameters["path"] = "dir/file" if case.method == "GET" else case.path_parameters["path"]
         if case.media_type in ("application/x-tar", "application/gzip"):
             case.body = _archive()
-        if isinstance(case.body, dict) and case.operation.path == "/api/v1/sessions":
+        if isinstance(case.body, dict) and case.operation.path in CREATING:
             case.body |= {"environment": "bare", "slots": {"cpu": "0.1", "mem": "64m"}, "upload": self.upload}
+            case.body |= {"resource_group": "default", "reservation": None, "after": [], "after_ok": [], "models": []}
+        if isinstance(case.body, dict) and case.operation.path == "/api/v1/nodes/{node}":
+            case.body["resource_group"] = "default"
+        if isinstance(case.body, dict) and case.operation.path == "/api/v1/reservations":
+            case.body |= {"resource_group": "default", "users": ["admin"], "models": [], "slots": {"cpu": "0.1"}}
 
 
 def _archive() -> bytes:
@@ -118,7 +128,7 @@ def test_the_server_keeps_its_document(case: Case[Any], target: Target, aimed: b
             return  # it would end what the others look at
     if case.operation.path.endswith(("/logs", "/events")) and not _refuses(case.query):
         case.query = {**(case.query or {}), "follow": "false"}  # else it waits for more
-    if isinstance(case.body, dict) and case.operation.path == "/api/v1/sessions":
+    if isinstance(case.body, dict) and case.operation.path in CREATING:
         _keep_it_light(case.body)
     if case.path_parameters.get("name") in SLOW and case.method == "POST":
         return

@@ -18,27 +18,27 @@ async def list_groups(caller: SignedIn, services: Use) -> Response:
     return Json(Page[ResourceGroup](items=list(await services.groups.list(caller))))
 
 
-@router.get("/{name}", response_model=ResourceGroup, responses=problems(404), operation_id="get_group")
-async def get_group(name: NameRef, caller: SignedIn, services: Use) -> Response:
+@router.get("/{group}", response_model=ResourceGroup, responses=problems(404), operation_id="get_group")
+async def get_group(group: NameRef, caller: SignedIn, services: Use) -> Response:
     """Look up one resource group."""
-    return Json(await services.groups.get(caller, name))
+    return Json(await services.groups.get(caller, group))
 
 
 @router.put(
-    "/{name}",
+    "/{group}",
     response_model=ResourceGroup,
     responses=problems(403, 413),
     openapi_extra=json_body(GroupPolicy),
     operation_id="put_group",
 )
-async def put_group(name: NameRef, request: Request, caller: SignedIn, services: Use) -> Response:
+async def put_group(group: NameRef, request: Request, caller: SignedIn, services: Use) -> Response:
     """Make a resource group, or give it another policy; what is left out of it has its default. For administrators."""
     policy = await read_json(request, GroupPolicy)
-    return Json(await services.groups.put(caller, name, policy))
+    return Json(await services.groups.put(caller, group, policy))
 
 
-@router.delete("/{name}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")
-async def delete_group(name: NameRef, caller: SignedIn, services: Use) -> Response:
+@router.delete("/{group}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")
+async def delete_group(group: NameRef, caller: SignedIn, services: Use) -> Response:
     """Delete a resource group without nodes and live sessions, with its reservations. For administrators."""
-    await services.groups.delete(caller, name)
+    await services.groups.delete(caller, group)
     return Response(status_code=204)

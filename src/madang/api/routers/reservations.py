@@ -18,10 +18,10 @@ async def list_reservations(caller: SignedIn, services: Use) -> Response:
     return Json(Page[Reservation](items=list(await services.reservations.list(caller))))
 
 
-@router.get("/{name}", response_model=Reservation, responses=problems(404), operation_id="get_reservation")
-async def get_reservation(name: NameRef, caller: SignedIn, services: Use) -> Response:
+@router.get("/{reservation}", response_model=Reservation, responses=problems(404), operation_id="get_reservation")
+async def get_reservation(reservation: NameRef, caller: SignedIn, services: Use) -> Response:
     """Look up one reservation."""
-    return Json(await services.reservations.get(caller, name))
+    return Json(await services.reservations.get(caller, reservation))
 
 
 @router.post(
@@ -38,8 +38,8 @@ async def create_reservation(request: Request, caller: SignedIn, services: Use) 
     return Json(await services.reservations.create(caller, wanted), 201)
 
 
-@router.delete("/{name}", status_code=204, responses=problems(403, 404), operation_id="delete_reservation")
-async def delete_reservation(name: NameRef, caller: SignedIn, services: Use) -> Response:
+@router.delete("/{reservation}", status_code=204, responses=problems(403, 404), operation_id="delete_reservation")
+async def delete_reservation(reservation: NameRef, caller: SignedIn, services: Use) -> Response:
     """Give the room back to everybody; sessions that name the reservation go on. For administrators."""
-    await services.reservations.delete(caller, name)
+    await services.reservations.delete(caller, reservation)
     return Response(status_code=204)
