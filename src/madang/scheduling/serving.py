@@ -121,7 +121,7 @@ class Serving:
         """There is no room for a row whose turn it is."""
         everybody = np.ones(len(self.mask), dtype=np.bool_)
         first = len(self.waiting) == 1
-        if row not in self.kept and self._preempt(row, everybody):
+        if row not in self.giving_way and self._preempt(row, everybody):
             return
         if not self.policy.backfill:
             return
