@@ -1,0 +1,1 @@
+"""What would have happened: nodes and jobs of a trace, replayed through the very same `plan`."""
