@@ -27,7 +27,7 @@ def require_room(
     """
     if not _holds([row], members):
         raise ImpossibleRequest(
-            f"Group '{row.resource_group}' has no {_say(row)} in all, but {_offer(row, members)}. Reserve less."
+            f"Group '{row.resource_group}' has less than {_say(row)} in all: {_offer(row, members)}. Reserve less."
         )
     everyone = [row, *others]
     since = now.timestamp()

@@ -166,8 +166,8 @@ async def test_reservations_that_together_are_too_much_are_refused(cluster: Worl
 @pytest.mark.parametrize(
     ("fields", "kind", "says"),
     [
-        ({"slots": {"cuda.device": 9}}, ImpossibleRequest, "has no 9 GPUs of model A100 in all, but 8 of them"),
-        ({"slots": {"cpu": "99"}, "models": []}, ImpossibleRequest, "has no cpu 99 in all, but cpu 12"),
+        ({"slots": {"cuda.device": 9}}, ImpossibleRequest, "has less than 9 GPUs of model A100 in all: 8 of them"),
+        ({"slots": {"cpu": "99"}, "models": []}, ImpossibleRequest, "has less than cpu 99 in all: cpu 12"),
         ({"slots": {"cuda.shares": "0.5"}}, InvalidSlots, "whole devices"),
         ({"slots": {"cuda.device": 0}, "models": []}, InvalidSlots, "keeps no room"),
         ({"users": ["nobody"]}, NotFound, "no user 'nobody'"),

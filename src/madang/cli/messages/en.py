@@ -163,7 +163,7 @@ MESSAGES: Final[dict[str, str]] = {
     "group.name": "Name of a resource group.",
     "group.settings": (
         "queue=fifo|lifo|drf|fair-share, placement=pack|spread|fgd, backfill=, preemption=, grace=30s, aging=1h, "
-        "half-life=7d, weight.USER=2, project-weight.NAME=2, timezone=Asia/Seoul, calendar=@FILE.toml or none, "
+        "half-life=7d, weight.USER=2, timezone=Asia/Seoul, calendar=@FILE.toml or none, "
         "reservation-lead=4h"
     ),
     "group.none": "There are no resource groups.",

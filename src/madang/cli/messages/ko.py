@@ -161,7 +161,7 @@ MESSAGES: Final[dict[str, str]] = {
     "group.name": "자원 그룹 이름.",
     "group.settings": (
         "queue=fifo|lifo|drf|fair-share, placement=pack|spread|fgd, backfill=, preemption=, grace=30s, aging=1h, "
-        "half-life=7d, weight.USER=2, project-weight.NAME=2, timezone=Asia/Seoul, calendar=@FILE.toml 또는 none, "
+        "half-life=7d, weight.USER=2, timezone=Asia/Seoul, calendar=@FILE.toml 또는 none, "
         "reservation-lead=4h"
     ),
     "group.none": "자원 그룹이 없습니다.",
