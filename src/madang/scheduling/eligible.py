@@ -33,7 +33,7 @@ def gate(snapshot: Snapshot, now: float, policy: Policy, *, reasons: bool) -> Ga
         return Gate(Line(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)))
     if _unconditional(snapshot, now, policy):
         every = np.arange(len(requests))
-        return Gate(Line(every, _levels(snapshot, every, now, policy.aging_seconds)))
+        return Gate(Line(every, _levels(snapshot, every, now, policy)))
     late = _late(snapshot, now)
     early = requests.start_at > now
     window = next((one for one in policy.windows if one.starts <= now < one.ends), None)
@@ -42,7 +42,7 @@ def gate(snapshot: Snapshot, now: float, policy: Policy, *, reasons: bool) -> Ga
     if outside is not None:
         barred |= outside
     rows = np.flatnonzero(~barred)
-    found = Gate(Line(rows, _levels(snapshot, rows, now, policy.aging_seconds)))
+    found = Gate(Line(rows, _levels(snapshot, rows, now, policy)))
     for row in np.flatnonzero(barred).tolist():
         request = requests.rows[row]
         if request.blocked_by is not None and request.blocked_by.code is WhyCode.DEPENDENCY_FAILED:
@@ -73,16 +73,21 @@ def _late(snapshot: Snapshot, now: float) -> Flags:
     return late
 
 
-def _levels(snapshot: Snapshot, rows: Amounts, now: float, aging_seconds: float) -> Amounts:
+def _levels(snapshot: Snapshot, rows: Amounts, now: float, policy: Policy) -> Amounts:
     """The priority of everybody as it counts now: one step more for each so long waited, but never above the highest
     that anybody in the queue was given. So the low ones catch up, and among equals the queue policy keeps its say.
+
+    Where running batch sessions give way to interactive ones, so do waiting ones of the same priority: otherwise they
+    would take the room that is made.
     """
     priority = snapshot.requests.priority[rows]
-    if aging_seconds <= 0 or not len(rows) or priority.min() == priority.max():
-        return priority
-    waited = np.maximum(now - snapshot.requests.arrived[rows], 0)
-    aged = priority + np.minimum(waited // aging_seconds, 1 << 20).astype(np.int64)
-    levels: Amounts = np.minimum(aged, priority.max())
+    levels: Amounts = priority
+    if policy.aging_seconds > 0 and len(rows) and priority.min() != priority.max():
+        waited = np.maximum(now - snapshot.requests.arrived[rows], 0)
+        aged = priority + np.minimum(waited // policy.aging_seconds, 1 << 20).astype(np.int64)
+        levels = np.minimum(aged, priority.max())
+    if policy.preemption:
+        levels = 2 * levels + (snapshot.requests.kind[rows] == KINDS.index(SessionKind.INTERACTIVE))
     return levels
 
 
