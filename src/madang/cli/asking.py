@@ -52,7 +52,6 @@ Preemptible = Annotated[
     bool | None, typer.Option("--preemptible/--not-preemptible", help=t("ask.preemptible"), show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=t("ask.dry_run"))]
-Json = Annotated[bool, typer.Option("--json", help=t("ask.json"))]
 
 
 @dataclass(frozen=True)

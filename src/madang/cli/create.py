@@ -48,7 +48,7 @@ def create(
     reservation: asking.Reserved = None,
     preemptible: asking.Preemptible = None,
     dry_run: asking.DryRun = False,
-    json: asking.Json = False,
+    json: Annotated[bool, typer.Option("--json", help=t("json.help"))] = False,
 ) -> None:
     """See the catalogue for the help text."""
     asked = Asked(

@@ -40,6 +40,7 @@ class Job:
     limit_bytes: int
     downloads: list[tuple[str, Path]]  # from, beneath the work directory; to, here
     detach: bool
+    json: bool
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +78,7 @@ def run(
     preemptible: asking.Preemptible = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help=t("run.detach"))] = False,
     dry_run: asking.DryRun = False,
-    json: asking.Json = False,
+    json: Annotated[bool, typer.Option("--json", help=t("run.json"))] = False,
 ) -> None:
     """See the catalogue for the help text."""
     asked = Asked(
@@ -89,7 +90,9 @@ def run(
         raise InvalidInput(t("run.detach_download"))
     if dry_run:
         raise typer.Exit(exit_code(lambda client: foresee(client, asked, command, json)))
-    job = Job(command, asked, asked.checked(), directory, _size(max_size), downloads, detach)
+    if json and not detach:
+        raise InvalidInput(t("run.json_alone"))
+    job = Job(command, asked, asked.checked(), directory, _size(max_size), downloads, detach, json)
     raise typer.Exit(exit_code(lambda client: _run(client, job)))
 
 
@@ -142,7 +145,10 @@ async def _run(client: AsyncClient, job: Job) -> int:
     options["upload"] = upload
     session = await client.sessions.create(job.command, **options)
     if job.detach:
-        print(session.name)
+        if job.json:
+            dump(session)
+        else:
+            print(session.name)
         return 0
     try:
         follower = Follower(client, session)

@@ -74,6 +74,10 @@ def test_options_are_checked_before_anything_is_sent(madang: Madang) -> None:
     assert done.returncode == 2
     assert "write e.g. 90s, 30m, 2h" in done.stderr
     assert madang("run", "--size", "0", "--", "x").returncode == 2
+    alone = madang("run", "--json", "--", "x")
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert "--dry-run or --detach" in alone.stderr
+    assert json.loads(madang("run", "--json", "--detach", "--", "x").stdout)["command"] == ["x"]
 
 
 @pytest.fixture

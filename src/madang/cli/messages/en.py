@@ -107,6 +107,8 @@ MESSAGES: Final[dict[str, str]] = {
     "run.detach_download": (
         "--download needs the end of the session: leave --detach out, or use 'madang session cp' later."
     ),
+    "run.json": "Print JSON, as the API says it, with --dry-run or --detach.",
+    "run.json_alone": "--json goes with --dry-run or --detach: what the session says is not JSON.",
     "run.bad_slot": "cannot read --slot '{written}'; write e.g. cuda.device=1.",
     "run.bad_size": "cannot read --max-size '{written}'; write e.g. 200m or 2g.",
     "run.bad_network": "--network is none or outbound, not '{written}'.",
@@ -142,7 +144,6 @@ MESSAGES: Final[dict[str, str]] = {
     "ask.reservation": "A reservation whose room it may use.",
     "ask.preemptible": "Whether it may have to give way. [default: batch may]",
     "ask.dry_run": "Only say where it would start, or why and how long it would wait.",
-    "ask.json": "Print JSON, as the API says it.",
     "moment.unreadable": (
         "cannot read the time '{written}'; write e.g. '2026-12-01 09:00', '+2h', '18:00' or 'tomorrow 09:00'."
     ),

@@ -105,6 +105,8 @@ MESSAGES: Final[dict[str, str]] = {
     "run.detach_download": (
         "--download는 세션이 끝나야 합니다. --detach를 빼거나 나중에 'madang session cp'를 쓰세요."
     ),
+    "run.json": "--dry-run이나 --detach와 함께: API가 주는 그대로 JSON으로 출력합니다.",
+    "run.json_alone": "--json은 --dry-run이나 --detach와 함께 씁니다. 세션의 출력은 JSON이 아닙니다.",
     "run.bad_slot": "--slot '{written}' 을(를) 읽을 수 없습니다. 예: cuda.device=1",
     "run.bad_size": "--max-size '{written}' 을(를) 읽을 수 없습니다. 예: 200m, 2g",
     "run.bad_network": "--network는 none 또는 outbound입니다('{written}' 아님).",
@@ -140,7 +142,6 @@ MESSAGES: Final[dict[str, str]] = {
     "ask.reservation": "그 자리를 쓸 예약.",
     "ask.preemptible": "다른 세션에 자리를 내줄 수 있는지. [기본값: batch는 내줌]",
     "ask.dry_run": "어디서 시작할지, 또는 왜 얼마나 기다릴지만 알려 줍니다.",
-    "ask.json": "API가 주는 그대로 JSON으로 출력합니다.",
     "moment.unreadable": (
         "시각 '{written}' 을(를) 읽을 수 없습니다. 예: '2026-12-01 09:00', '+2h', '18:00', '내일 09:00'"
     ),
