@@ -43,7 +43,7 @@ def session_view(row: SessionRow) -> Session:
         processes=row.processes,
         network=row.network,
         node=main.node if main is not None and placed else None,
-        exit=_exit_view(main.exit) if main is not None else None,
+        exit=_exit_view(main.exit) if main is not None and placed else None,
         created_at=row.created_at,
         started_at=row.started_at,
         ended_at=row.ended_at,
