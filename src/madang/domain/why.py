@@ -14,9 +14,9 @@ Language = Literal["en", "ko"]
 class WhyCode(StrEnum):
     """The kinds of reasons. In brackets: the values that a reason of this kind carries.
 
-    `position` and `of` may stand in every one: the place in the queue, rounded when `about` is 1. Amounts are as people
-    write them: `devices` 2 or `fraction` "0.3", of a `device` "GPU" and `models` "A100|H100"; `slots` "2 cpu, 8g mem".
-    `devices_free` and the like are what is left.
+    `position` and `of` may stand in every one: the place in the queue, rounded where `of` is missing. Amounts are as
+    people write them: `devices` 2 or `fraction` "0.3", of a `device` "GPU" and `models` "A100|H100"; `slots` "2 cpu, 8g
+    mem". `devices_free` and the like are what is left.
     """
 
     SHORTAGE = "shortage"  # the best node lacks something [group, node, devices..., slots..., their _free]
@@ -252,15 +252,19 @@ _KO: Final[Mapping[WhyCode, str]] = {
 def _english_place(values: _Values) -> str:
     if "position" not in values:
         return ""
-    about = "about " if "about" in values else ""
-    return f"; position {about}{values['position']} of {about}{values['of']}"
+    return (
+        f"; position {values['position']} of {values['of']}"
+        if "of" in values
+        else f"; position about {values['position']}"
+    )
 
 
 def _korean_place(values: _Values) -> str:
     if "position" not in values:
         return ""
-    about = "약 " if "about" in values else ""
-    return f" (대기 {about}{values['of']}개 중 {about}{values['position']}번째)"
+    if "of" in values:
+        return f" (대기 {values['of']}개 중 {values['position']}번째)"
+    return f" (대기 약 {values['position']}번째)"
 
 
 _TELL: Final[Mapping[Language, Callable[[WhyCode, _Values], str]]] = {"en": _english, "ko": _korean}

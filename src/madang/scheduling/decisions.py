@@ -20,7 +20,8 @@ class Placement:
 class Wait:
     """The session keeps waiting; `sentence(why)` is what people read.
 
-    `position` counts from 1 and is rounded far back in the queue; 0: it is not in the queue yet.
+    `position` counts from 1, `of` is the length of the queue. Far back the position is rounded and `of` is 0, so that
+    both stay the same for a while; a position of 0: it is not in the queue yet.
     """
 
     session_id: str

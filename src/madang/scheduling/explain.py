@@ -41,13 +41,14 @@ class Explainer:
 
     def why(self, form: int, mask: int, place: int, of: int) -> tuple[Why, int, int]:
         """The reason of a request of a form that these holds bind, at a place of the queue (1 is the head); and its
-        place and the length of the queue, rounded far back.
+        place and the length of the queue. Far back the place is rounded and the length, which always changes, is 0.
         """
         if place > EXACT:
-            place, of = rounded(place), rounded(of)
             code, values = self._remembered(self._far, form, mask, far=True)
-            return Why(code, {**values, "position": place, "of": of, "about": 1}), place, of
-        code, values = self._remembered(self._near, form, mask, far=False)
+            return Why(code, {**values, "position": rounded(place)}), rounded(place), 0
+        # The head of the queue is told where more room would start it; all others, where most of the room is.
+        known = self._find(self._snapshot.forms[form], mask, far=False, head=True) if place == 1 else None
+        code, values = known or self._remembered(self._near, form, mask, far=False)
         return Why(code, {**values, "position": place, "of": of}), place, of
 
     def impossible(self, number: int) -> Why | None:
@@ -64,14 +65,14 @@ class Explainer:
             found = memory[number, mask] = self._find(self._snapshot.forms[number], mask, far=far)
         return found
 
-    def _find(self, form: Form, mask: int, *, far: bool) -> _Found:
+    def _find(self, form: Form, mask: int, *, far: bool, head: bool = False) -> _Found:
         base, seen = self._rooms.base, self._rooms.room(mask)
         group: dict[str, Value] = {"group": self._group}
         if not has_room(form, base):
             if far:
                 several: dict[str, Value] = {"size": form.size, "layout": form.layout.value} if form.size > 1 else {}
                 return WhyCode.FULL, {**group, **self._asked(form), **several}
-            return self._short(form, base, seen)
+            return self._short(form, base, seen if head else base)
         if has_room(form, seen):
             return WhyCode.BEHIND, group
         held = self._rooms.binding(mask)
@@ -82,11 +83,11 @@ class Explainer:
         return WhyCode.KEPT, group
 
     def _short(self, form: Form, base: Room, seen: Room) -> _Found:
-        """What the best node lacks. Best is who lacks least of what these requests may take."""
+        """What the best node lacks: the one that lacks least of the room that is `seen`."""
         number = form.shape
         values: dict[str, Value] = {"group": self._group}
         if form.size > 1:
-            return WhyCode.GANG, {**values, **self._gang(form, seen.counts(number))}
+            return WhyCode.GANG, {**values, **self._gang(form, base.counts(number))}
         claim = self._snapshot.shapes[number].claim
         devices = seen.device_free.get(claim.kind) if claim else None
         able = base.largest(number) > 0

@@ -8,7 +8,9 @@ from typing import Final
 from madang.scheduling.decisions import Decision, Expire, Placement, Preempt, Wait
 from madang.scheduling.eligible import gate
 from madang.scheduling.placement.base import PlacementPolicy
+from madang.scheduling.placement.fgd import FgdPlacement
 from madang.scheduling.placement.pack import PackPlacement
+from madang.scheduling.placement.spread import SpreadPlacement
 from madang.scheduling.policy import PlacementName, Policy, Queue
 from madang.scheduling.queue.base import QueuePolicy
 from madang.scheduling.queue.drf import DrfQueue
@@ -29,8 +31,8 @@ QUEUES: Final[Mapping[Queue, QueuePolicy]] = {
 }
 PLACEMENTS: Final[Mapping[PlacementName, PlacementPolicy]] = {
     "pack": PackPlacement(),
-    "spread": PackPlacement(),
-    "fgd": PackPlacement(),
+    "spread": SpreadPlacement(),
+    "fgd": FgdPlacement(),
 }
 
 

@@ -22,6 +22,7 @@ from madang.scheduling.columns import (
     add_holdings,
     held_by_user,
 )
+from madang.scheduling.demand import Demand
 from madang.scheduling.memory import Memory
 from madang.scheduling.rows import Device, Form, Node, Part, Request, Running, Shape
 
@@ -70,6 +71,7 @@ class Snapshot:
     holdings: HoldingColumns
     running: tuple[Running, ...]
     giving_way: Mapping[str, int]  # how many running sessions make room for a session that waits
+    demand: Demand  # what is usually asked for, of which the waiting requests may be a small part
     places: Places  # where the names of nodes, slots and kinds stand in the columns
     memory: Memory
     lineage: int
@@ -104,6 +106,7 @@ class Snapshot:
             holdings,
             holding,
             Counter(one.making_room_for for one in holding if one.making_room_for),
+            Demand.of(waiting, holding),
             places,
             Memory(columns),
             next(LINEAGES),

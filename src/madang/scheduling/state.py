@@ -18,6 +18,7 @@ from madang.scheduling.columns import (
     add_holdings,
     held_by_user,
 )
+from madang.scheduling.demand import Demand, DemandCounter
 from madang.scheduling.memory import Memory
 from madang.scheduling.rows import Node, Request, Running
 from madang.scheduling.snapshot import LINEAGES, Snapshot, named_slots, wanted_of
@@ -38,6 +39,8 @@ class ClusterState:
         self._requests: dict[str, Request] = {}
         self._running: dict[str, Running] = {}
         self._giving_way: Counter[str] = Counter()
+        self._demand = DemandCounter()
+        self._looked_at = False  # until then sessions may be running that never waited here
         self._columns: _Columns | None = None
 
     def set_node(self, node: Node) -> None:
@@ -55,6 +58,8 @@ class ClusterState:
 
     def add(self, request: Request) -> None:
         """A session begins to wait, or waits for something else than before."""
+        if request.id not in self._requests:
+            self._demand.asked(request)
         self.drop(request.id)
         self._requests[request.id] = request
         if self._columns is not None and not self._columns.add(request):
@@ -68,6 +73,8 @@ class ClusterState:
 
     def start(self, running: Running) -> None:
         """A session takes the room of its parts; one that is known already is replaced. It no longer waits."""
+        if not self._looked_at and running.id not in self._requests:
+            self._demand.runs(running)
         self.drop(running.id)
         self.end(running.id)
         self._running[running.id] = running
@@ -89,9 +96,10 @@ class ClusterState:
 
     def snapshot(self) -> Snapshot:
         """What a pass looks at; later changes of the state do not show in it."""
+        self._looked_at = True
         if self._columns is None or self._columns.stale(len(self._requests)):
             self._columns = _Columns(self._nodes.values(), self._requests.values(), self._running.values())
-        return self._columns.snapshot(tuple(self._running.values()), dict(self._giving_way))
+        return self._columns.snapshot(tuple(self._running.values()), dict(self._giving_way), self._demand.demand())
 
 
 class _Columns:
@@ -172,7 +180,7 @@ class _Columns:
             self._wanted = np.concatenate([self._wanted, more])
         return self._wanted
 
-    def snapshot(self, running: tuple[Running, ...], giving_way: dict[str, int]) -> Snapshot:
+    def snapshot(self, running: tuple[Running, ...], giving_way: dict[str, int], demand: Demand) -> Snapshot:
         nodes = self._nodes
         self._fit_users()
         # Columns are only ever replaced as a whole, so those that have not changed are given out again.
@@ -197,6 +205,7 @@ class _Columns:
             holdings,
             running,
             giving_way,
+            demand,
             self._places,
             self._memory,
             self._lineage,
