@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from madang.domain.devices import Share
 from madang.scheduling.placement.base import Chooser
@@ -14,24 +15,26 @@ from madang.scheduling.topology import pick
 class _PackChooser:
     def __init__(self, room: Room) -> None:
         self._room = room
-        largest = room.snapshot.capacity.max(axis=1, initial=1)
-        # Every slot counts as a share of the largest node, and rare ones (fewer nodes have them) count more: a
-        # request for CPU alone then leaves the nodes with GPUs to those who need them.
-        having = (room.snapshot.capacity > 0).sum(axis=1)
-        self._weight = len(room.snapshot.nodes) / np.maximum(having, 1) / np.maximum(largest, 1)
-        self._score = self._weight @ room.free
+        largest = np.maximum(room.snapshot.capacity.max(axis=1, initial=1), 1)
+        # Counted slots, as shares of the largest node, only tell apart those with equally much free of their devices:
+        # devices are what is scarce, and who needs none keeps away from those that are free.
+        self._weight = 1 / largest / (1 + len(largest))
+        self._score: npt.NDArray[np.float64] = self._weight @ room.free
         for free in room.device_free.values():
-            self._score += len(free) * free.sum(axis=1) / max(1, int(free.sum()))
+            self._score += free.sum(axis=1)
 
     def choose(self, shape: int, fits: Flags) -> int:
         # The request takes the same from every node, so the least room now is the least room afterwards.
-        return int(np.argmin(np.where(fits, self._score, np.inf)))
+        return int(np.where(fits, self._score, np.inf).argmin())
 
     def devices(self, shape: int, node: int) -> tuple[Share, ...]:
         return pick(self._room, shape, node)
 
     def taken(self, node: int) -> None:
-        self._score[node] = self._weight @ self._room.free[:, node]
+        room = self._room
+        self._score[node] = self._weight @ room.free[:, node] + sum(
+            int(free[node].sum()) for free in room.device_free.values()
+        )
 
 
 class PackPlacement:
