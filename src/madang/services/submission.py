@@ -138,7 +138,10 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
 async def _dependencies(
     connection: AsyncConnection, caller: Caller, row: SessionRow, request: SessionCreate
 ) -> list[DependencyRow]:
-    """What the session waits for, each once; to succeed is more than to end. Raises NotFound, InvalidInput."""
+    """What the session waits for, each once; to succeed is more than to end. Raises NotFound, InvalidInput.
+
+    Only sessions that are there already can be named, so none ever wait for each other in a circle.
+    """
     found: dict[str, DependencyRow] = {}
     for ref, ok in [*((one, True) for one in request.after_ok), *((one, False) for one in request.after)]:
         other = await _awaited(connection, caller, row, ref, ok=ok)

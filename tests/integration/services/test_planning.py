@@ -170,7 +170,7 @@ async def test_a_calendar_that_does_not_allow_it_now_says_until_when(cluster: Wo
 
 async def test_who_would_have_to_give_way_is_told_by_name_to_those_who_may_know(cluster: World) -> None:
     kim, lee, admin = await cluster.caller("kim", "user"), await cluster.caller("lee", "user"), await cluster.caller()
-    await cluster.services.groups.put(admin, "default", GroupPolicy(queue="fifo", preemption=True))
+    await cluster.services.groups.put(admin, "default", GroupPolicy(preemption=True))
     for number in range(2):
         made = await cluster.run(kim, name=f"job-{number}", slots=_gpus(4))
         await cluster.until(kim, made.id, SessionState.RUNNING)
