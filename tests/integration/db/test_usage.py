@@ -9,7 +9,7 @@ import pytest
 
 from madang.db.engine import Transaction
 from madang.db.repositories import groups, usage
-from madang.db.repositories.usage import Held, decayed_seconds
+from madang.db.repositories.usage import Held
 from madang.domain.session import SessionState
 from madang.schemas.api import GroupPolicy
 from tests.world import World
@@ -32,13 +32,6 @@ async def _usage(world: World) -> dict[str, dict[str, float]]:
 def _held(user_id: str, seconds: float, until: datetime = NOW, **slots: int) -> Held:
     amounts = {name.replace("_", "."): amount for name, amount in slots.items()}
     return Held("default", user_id, amounts, until - timedelta(seconds=seconds), until)
-
-
-def test_what_is_used_decays_while_it_is_used() -> None:
-    assert decayed_seconds(60, 7 * DAY) == pytest.approx(60, rel=1e-4)
-    assert decayed_seconds(1e9, DAY) == pytest.approx(DAY / 0.6931, rel=1e-4)  # no more than this, ever
-    in_parts = decayed_seconds(DAY, DAY) * 0.5 + decayed_seconds(DAY, DAY)
-    assert decayed_seconds(2 * DAY, DAY) == pytest.approx(in_parts)
 
 
 async def test_what_was_used_counts_half_after_a_half_life(idle_world: World) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from madang.db.engine import Transaction
 from madang.db.rows import UsageRow
 from madang.db.statements import among
 from madang.db.tables import resource_groups, usage, users
+from madang.domain.decay import decayed_seconds
 from madang.schemas.api import GroupPolicy
 
 _u = usage.c
@@ -59,12 +59,6 @@ class Held:
     slots: dict[str, int]
     since: datetime
     until: datetime
-
-
-def decayed_seconds(seconds: float, half_life_seconds: float) -> float:
-    """What remains, at the end of a time, of the seconds of that time: each second has decayed since it passed."""
-    rate = math.log(2) / half_life_seconds
-    return -math.expm1(-rate * seconds) / rate
 
 
 async def fold(transaction: Transaction, held: Sequence[Held]) -> None:
