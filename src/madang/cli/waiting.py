@@ -35,17 +35,15 @@ def outlook(answer: PlanAnswer) -> str:
     """What a dry run found, in one sentence or two."""
     if answer.starts:
         places = [(one.node, devices_text(one.devices)) for one in answer.placements]
-        said = t("plan.starts", places=_together(places))
         if len(places) > 1:
-            said = t("plan.starts_several", count=len(places), places=_together(places))
+            return t("plan.starts_several", count=len(places), places=_together(places))
+        return t("plan.starts", places=_together(places))
+    if answer.would_preempt:
+        said = t("plan.preempts", names=", ".join(answer.would_preempt))
     else:
         said = t("plan.waits", reason=_sentence(answer.waiting, answer.reason))
-        if start := start_of(answer.waiting):
-            said = f"{said} {t('plan.start', start=start)}"
-    if answer.would_preempt:
-        names = ", ".join(answer.would_preempt)
-        said = f"{said} {t('plan.preempts', count=len(answer.would_preempt), names=names)}"
-    return said
+    start = start_of(answer.waiting)
+    return f"{said} {t('plan.start', start=start)}" if start else said
 
 
 def devices_text(devices: Sequence[HeldDevice]) -> str:

@@ -42,7 +42,7 @@ def test_a_name_that_looks_like_a_moment_stays() -> None:
 
 def test_who_would_give_way_is_told() -> None:
     said = outlook(_answer(_waiting("preempting", count=2), would_preempt=("a", "b")))
-    assert said.endswith("2 would give way to it: a, b.")
+    assert said.startswith("It would start as soon as others have given way: a, b. Estimated start: 2026-12-01 14:30")
 
 
 def test_places_and_starts() -> None:

@@ -153,7 +153,7 @@ MESSAGES: Final[dict[str, str]] = {
     "plan.starts_several": "It would start at once with {count} containers on {places}.",
     "plan.waits": "It would wait: {reason}.",
     "plan.start": "Estimated start: {start}.",
-    "plan.preempts": "{count} would give way to it: {names}.",
+    "plan.preempts": "It would start as soon as others have given way: {names}.",
     "plan.share": "{share} of {device}",
     # resource groups and reservations
     "group.help": "Resource groups: sets of nodes with one queue and its own policy.",

@@ -151,7 +151,7 @@ MESSAGES: Final[dict[str, str]] = {
     "plan.starts_several": "컨테이너 {count}개로 바로 시작합니다: {places}",
     "plan.waits": "기다리게 됩니다: {reason}.",
     "plan.start": "예상 시작: {start}.",
-    "plan.preempts": "세션 {count}개가 자리를 내주게 됩니다: {names}.",
+    "plan.preempts": "다른 세션이 자리를 내주는 대로 시작합니다: {names}.",
     "plan.share": "{device}의 {share}",
     # resource groups and reservations
     "group.help": "자원 그룹: 대기열과 정책을 함께 쓰는 노드의 모음.",
