@@ -3,128 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TypeVar
 
 import pytest
 
-from madang.db import engine
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, StorageFull, Unavailable
 from madang.domain.ids import new_id
 from madang.domain.session import ENDED, ExitReason, SessionState
 from madang.schemas.agent import ContainerSpec, Phase
-from madang.schemas.api import Session, SessionCreate
 from tests.world import World, eventually
-
-T = TypeVar("T")
-
-
-class Crash(BaseException):
-    """The process is gone: from now on nothing is written any more."""
-
-
-class CrashAt:
-    """Counts write points, and from the n-th on lets nobody pass."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.passed: list[str] = []
-        self.dead = asyncio.Event()
-
-    def __call__(self, name: str) -> None:
-        if self.number:
-            self.passed.append(name)
-            if len(self.passed) >= self.number:
-                self.dead.set()
-                raise Crash(name)
-
-    def revive(self) -> None:
-        self.number = 0
-        self.dead.clear()
-
-
-async def test_a_crash_at_every_write_point_of_a_life_converges(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    caller = await world.caller()
-    at = 0
-    names: set[str] = set()
-    while True:
-        at += 1
-        crash = CrashAt(at)
-        monkeypatch.setattr(engine, "write_point", crash)
-        crashed = await _one_life(world, crash, f"life-{at}")
-        assert await world.used() == {}, f"slots leak after a crash at point {at}"
-        assert all(count == 1 for count in world.agent.started.values()), "an epoch was started twice"
-
-        async def clean() -> bool:
-            return not world.agent.held
-
-        await eventually(clean)
-        names |= set(crash.passed)
-        if not crashed:
-            break
-    assert (await world.services.sessions.list(caller)).items == []
-    assert {"session.create:before", "session.create:after", "launch.settle:before", "session.stop:after"} <= names
-
-
-async def _one_life(world: World, crash: CrashAt, key: str) -> bool:
-    """Create, run, stop and delete one session, through a crash and a restart. Returns whether there was a crash."""
-    caller = await world.caller_of("admin")
-    request = SessionCreate(command=["sleep"], name=key, slots={"cpu": "0.1", "mem": "64m"})
-    steps: list[Callable[[], Awaitable[object]]] = [
-        lambda: world.services.sessions.create(caller, request, key),
-        lambda: _until(world, crash, key, SessionState.RUNNING),
-        lambda: world.services.sessions.stop(caller, key),
-        lambda: _until(world, crash, key, SessionState.STOPPED),
-        lambda: _delete(world, key),
-    ]
-    for step in steps:
-        await _again(world, crash, step)
-
-    async def removed() -> bool:
-        if crash.dead.is_set():
-            await _restart(world, crash)
-        return not world.agent.held
-
-    await eventually(removed)
-    happened = crash.number == 0
-    crash.number = 0
-    return happened
-
-
-async def _again(world: World, crash: CrashAt, step: Callable[[], Awaitable[T]]) -> T:
-    """A client that repeats what it does not know the result of."""
-    for _ in range(3):
-        try:
-            return await step()
-        except Crash:
-            await _restart(world, crash)
-    raise AssertionError("It crashed more than once.")
-
-
-async def _until(world: World, crash: CrashAt, ref: str, state: SessionState) -> Session:
-    caller = await world.caller_of("admin")
-
-    async def reached() -> Session | None:
-        if crash.dead.is_set():
-            await _restart(world, crash)
-        found = await world.services.sessions.get(caller, ref)
-        return found if found.state is state else None
-
-    return await eventually(reached)
-
-
-async def _delete(world: World, ref: str) -> None:
-    caller = await world.caller_of("admin")
-    with suppress(NotFound):  # deleted before the crash
-        await world.services.sessions.delete(caller, ref)
-
-
-async def _restart(world: World, crash: CrashAt) -> None:
-    crash.revive()
-    await world.crash()
-    await world.start()
 
 
 async def test_sessions_outlive_a_manager_that_is_killed(world: World) -> None:
