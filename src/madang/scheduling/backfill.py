@@ -37,7 +37,7 @@ def keep_for(owner: str, form: Form, room: Room, timeline: Timeline, binding: Se
     need = {node: needed(room, form.shape, count, node, left.free_at(node, start)) for node, count in nodes}
     later = {node: timeline.free_at(node, start) for node in need}
     # Where nobody knows how long it will be, everybody has to leave the room alone.
-    return Hold(owner, start if start < NEVER else -NEVER, need, later), start
+    return Hold(owner, start if start < NEVER else -NEVER, need, later, nodes), start
 
 
 def needed(room: Room, shape: int, count: int, node: int, free: Amount) -> Amount:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -43,6 +43,19 @@ def place(form: Form, room: Room, chooser: Chooser, take: Take) -> list[Spot] | 
     return _together(form, counts, chooser, take)
 
 
+def place_on(
+    nodes: Sequence[tuple[int, int]], form: Form, room: Room, chooser: Chooser, take: Take
+) -> list[Spot] | None:
+    """Place the containers of a session on given nodes, so many on each; None when they no longer fit there."""
+    counts = room.counts(form.shape)
+    if not nodes or any(counts[node] < count for node, count in nodes):
+        return None
+    spots: list[Spot] = []
+    for node, count in nodes:
+        spots += _fill(form.shape, node, count, chooser, take)
+    return spots
+
+
 def _one(shape: int, fits: np.ndarray[tuple[int], np.dtype[np.bool_]], chooser: Chooser, take: Take) -> Spot:
     node = chooser.choose(shape, fits)
     shares = chooser.devices(shape, node)
@@ -67,10 +80,14 @@ def _together(form: Form, counts: Amounts, chooser: Chooser, take: Take) -> list
     while left:
         most = min(int(counts.max()), left)
         node = chooser.choose(form.shape, counts >= most)
-        for _ in range(most):
-            shares = chooser.devices(form.shape, node)
-            take(form.shape, node, shares)
-            spots.append((node, shares))
+        spots += _fill(form.shape, node, most, chooser, take)
         counts[node] = 0
         left -= most
     return spots
+
+
+def _fill(shape: int, node: int, count: int, chooser: Chooser, take: Take) -> Iterator[Spot]:
+    for _ in range(count):
+        shares = chooser.devices(shape, node)
+        take(shape, node, shares)
+        yield node, shares

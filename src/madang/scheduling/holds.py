@@ -39,6 +39,7 @@ class Hold:
     starts: float
     need: dict[int, Amount]
     later: dict[int, Amount]
+    nodes: Sequence[tuple[int, int]] = ()  # and how many containers of a session that waits are to start there
     ends: float = np.inf  # of a reservation
     reserved: bool = False  # for a reservation, not for a session that waits
 

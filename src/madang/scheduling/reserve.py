@@ -58,7 +58,7 @@ class _Carver:
         elif wanted.any():
             devices = self._slots(np.maximum(wanted - member_slots.sum(axis=0), 0), free[0])
         later = {node: self._timeline.free_at(node, one.starts) for node in devices}
-        return Hold(one.name, one.starts, devices, later, one.ends, reserved=True)
+        return Hold(one.name, one.starts, devices, later, ends=one.ends, reserved=True)
 
     def _held_by_members(self, name: str) -> tuple[Amounts, dict[str, Amounts]]:
         """What sessions of the reservation hold: slots (N, K), and devices by kind (N, D)."""

@@ -12,12 +12,12 @@ from madang.domain.why import Why
 from madang.scheduling.backfill import keep_for, needed
 from madang.scheduling.decisions import Placement, Preempt
 from madang.scheduling.explain import Explainer, has_room
-from madang.scheduling.gang import Spot, place
+from madang.scheduling.gang import Spot, Take, place, place_on
 from madang.scheduling.holds import Hold, Rooms, places_of
 from madang.scheduling.placement.base import PlacementPolicy
 from madang.scheduling.policy import Policy
 from madang.scheduling.preempt import Preemption
-from madang.scheduling.queue.base import Line, QueuePolicy
+from madang.scheduling.queue.base import Line, QueuePolicy, Turn
 from madang.scheduling.reserve import carve, kept_now
 from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
 from madang.scheduling.timeline import NEVER, Begun, Timeline
@@ -56,15 +56,17 @@ class Serving:
 
     def serve(self, queue: QueuePolicy) -> None:
         """Give everybody in turn what there is."""
-        self._keep_first(queue)
         turn = queue.begin(self.snapshot, self._line, self.now, self.policy)
+        self._keep_first(turn, by_arrival=queue.by_arrival)
         stopped = False
         while (row := turn.next()) is not None:
             form, mask = self.form[row], self.mask[row]
-            if stopped or form in self._full or (form, mask) in self._dead:
-                self._put_off(row)
-                continue
-            spots = self._place(row, form, mask)
+            spots = self._place_kept(row) if row in self.kept else None
+            if spots is None:
+                if stopped or form in self._full or (form, mask) in self._dead:
+                    self._put_off(row)
+                    continue
+                spots = self._place(row, form, mask)
             if spots is not None:
                 turn.placed(row)
                 self._write_down(row, form, spots)
@@ -88,13 +90,26 @@ class Serving:
 
     # What happens to one row
 
-    def _place(self, row: int, number: int, mask: int) -> list[Spot] | None:
+    def _take(self, row: int) -> Take:
         ends, reservation = float(self._ends[row]), self.snapshot.requests.rows[row].reservation
 
         def take(shape: int, node: int, shares: tuple[Share, ...]) -> None:
             self.rooms.take(shape, node, shares, ends, reservation)
 
-        return place(self.snapshot.forms[number], self.rooms.room(mask), self.rooms.chooser(mask), take)
+        return take
+
+    def _place(self, row: int, number: int, mask: int) -> list[Spot] | None:
+        return place(self.snapshot.forms[number], self.rooms.room(mask), self.rooms.chooser(mask), self._take(row))
+
+    def _place_kept(self, row: int) -> list[Spot] | None:
+        """Place a row on the room that is kept for it, if that is free already."""
+        if self.starts[row] > self.now:
+            return None
+        number, mask = self.kept[row], self.mask[row]
+        hold, form = self.rooms.holds[number], self.snapshot.forms[self.form[row]]
+        self._masks &= ~(1 << number)
+        self.mask = self._masks.tolist()
+        return place_on(hold.nodes, form, self.rooms.room(mask), self.rooms.chooser(mask), self._take(row))
 
     def _write_down(self, row: int, number: int, spots: list[Spot]) -> None:
         snapshot, shape = self.snapshot, self.snapshot.forms[number].shape
@@ -150,13 +165,13 @@ class Serving:
         free.add(found.room)
         later.add(found.room)
         need = needed(self.rooms.base, form.shape, form.size, found.node, free)
-        hold = Hold(request.id, soon, {found.node: need}, {found.node: later})
+        hold = Hold(request.id, soon, {found.node: need}, {found.node: later}, [(found.node, form.size)])
         self._bind(row, hold, soon, everybody)
         return True
 
     # What is kept
 
-    def _keep_first(self, queue: QueuePolicy) -> None:
+    def _keep_first(self, turn: Turn, *, by_arrival: bool) -> None:
         """Keep the room of reservations, of those for whom others give way, and of who has waited longest in vain."""
         if reservations := kept_now(self.policy, self.now):
             named = [one.reservation for one in self.snapshot.requests.rows]
@@ -168,21 +183,23 @@ class Serving:
                 if count and self.impossible(row) is None:
                     self.giving_way[row] = count
                     self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
-        if not queue.by_arrival:
-            self._keep_for_oldest()
+        if not by_arrival:
+            self._keep_for_oldest(turn)
 
-    def _keep_for_oldest(self) -> None:
-        """Under a policy that does not go by arrival, others would for ever start in the place of a large session.
+    def _keep_for_oldest(self, turn: Turn) -> None:
+        """Under a policy that does not go by arrival, others might for ever start in the place of a large session: so
+        once somebody has waited for long, there is room kept for the oldest one to whom the policy owes any.
 
-        Whoever is older, or of higher priority, may go first nevertheless.
+        Also when it could start at once, or others would take the room on the very day on which it is enough. Who is
+        older, or of higher priority, may go first nevertheless.
         """
-        known: dict[tuple[int, int], bool] = {}
-        for row in self._line.rows.tolist():
-            key = self.form[row], self.mask[row]
-            if key not in known:
-                fits = has_room(self.snapshot.forms[key[0]], self.rooms.room(key[1]))
-                known[key] = fits or self.impossible(row) is not None
-            if not known[key]:
+        patience = self.policy.aging_seconds
+        if patience <= 0:
+            return
+        rows = self._line.rows
+        waited = self.now - self.snapshot.requests.arrived[rows] >= patience
+        for row in rows[waited].tolist():
+            if self.impossible(row) is None and turn.owed(row):
                 if row not in self.kept:
                     self._keep(row, self._younger(row))
                 return
@@ -216,6 +233,9 @@ class Serving:
             self.kept[row] = number
             self.starts[row] = start
             bound[row] = False
+            # Who had room kept before keeps it: this hold has been made beside it, if that one binds the row.
+            for other, before in self.kept.items():
+                bound[other] &= not self.mask[row] >> before & 1
         self._masks &= ~(1 << number)
         self._masks |= bound.astype(np.int64) << number
         self.mask = self._masks.tolist()

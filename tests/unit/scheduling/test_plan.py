@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from madang.domain.session import Layout
 from madang.scheduling.decisions import Expire, Placement, Preempt, Wait
 from madang.scheduling.plan import plan
-from madang.scheduling.policy import Policy
+from madang.scheduling.policy import Policy, Queue
 from madang.scheduling.snapshot import Node, Request
 from tests.unit.scheduling.worlds import (
     QUEUES,
@@ -58,7 +58,7 @@ def test_the_order_of_the_input_does_not_matter(world: World, policy: Policy) ->
     expected = world.plan(policy=policy)
     random = Random(7)
     for rows in (world.nodes, world.requests, world.running):
-        random.shuffle(rows)  # type: ignore[arg-type]
+        random.shuffle(rows)
     assert world.plan(policy=policy) == expected
 
 
@@ -92,12 +92,12 @@ def test_a_pass_without_reasons_decides_the_same(world: World, policy: Policy) -
 
 
 @pytest.mark.parametrize("queue", QUEUES)
-def test_higher_priority_goes_first_under_every_policy(queue: str) -> None:
+def test_higher_priority_goes_first_under_every_policy(queue: Queue) -> None:
     world = World(
         [Node("n1", {"cpu": 1})],
         [Request("old", {"cpu": 1}, 1), Request("new", {"cpu": 1}, 2, priority=5, user="greedy")],
     )
-    assert list(placements(world.plan(3, Policy(queue=queue)))) == ["new"]  # type: ignore[arg-type]
+    assert list(placements(world.plan(3, Policy(queue=queue)))) == ["new"]
 
 
 def test_waiting_raises_a_low_priority_to_the_highest_in_the_queue_and_no_further() -> None:

@@ -11,11 +11,11 @@ from madang.domain.devices import WHOLE, Claim
 from madang.domain.session import Layout, SessionKind
 from madang.scheduling.decisions import Decision, Placement
 from madang.scheduling.plan import plan
-from madang.scheduling.policy import Policy
+from madang.scheduling.policy import Policy, Queue
 from madang.scheduling.snapshot import Device, Node, Part, Request, Running, Snapshot
 
 MODELS = ("A100", "H100", "T4")
-QUEUES = ("fifo", "lifo", "drf", "fair-share")
+QUEUES: tuple[Queue, ...] = ("fifo", "lifo", "drf", "fair-share")
 
 
 @dataclass
@@ -142,7 +142,7 @@ def worlds(draw: st.DrawFn, plain: bool = False) -> World:
     return world
 
 
-def policies(*queues: str) -> st.SearchStrategy[Policy]:
+def policies(*queues: Queue) -> st.SearchStrategy[Policy]:
     return st.builds(Policy, queue=st.sampled_from(queues or QUEUES), backfill=st.booleans(), preemption=st.booleans())
 
 

@@ -26,6 +26,9 @@ class Turn(Protocol):
     def placed(self, row: int) -> None:
         """The row that was named last got its room."""
 
+    def owed(self, row: int) -> bool:
+        """Whether, once the row has waited for long, room may be kept for it out of turn. Asked before all others."""
+
 
 class QueuePolicy(Protocol):
     """Decides who goes next. Must not depend on the order in which requests were given."""

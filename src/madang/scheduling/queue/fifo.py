@@ -21,6 +21,9 @@ class FixedTurn:
     def placed(self, row: int) -> None:
         """Changes nothing."""
 
+    def owed(self, row: int) -> bool:
+        return True
+
 
 class FifoQueue:
     """By time of arrival, then by id."""

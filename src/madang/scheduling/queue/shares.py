@@ -27,6 +27,7 @@ class ShareTurn:
         # Of a slot the group does not have nobody can be given anything.
         self._total = [(slot, amount) for slot, amount in enumerate(total) if amount > 0]
         self._snapshot = snapshot
+        self._line = line
         self._before = before
         self._users = policy.weights.users
         self._weight = _project_weights(snapshot, policy)  # by project; None: all alike
@@ -35,6 +36,7 @@ class ShareTurn:
         self._levels = _by_level_and_user(snapshot, line, self._weight)
         self._rows: dict[int, list[int]] = {}  # of every user on the present level, last first
         self._heap: list[tuple[float, int, int]] = []  # share over weight, row, user
+        self._even: float | None = None
         self._named: int | None = None  # the user whose row was named last: its entry is put back when that is decided
 
     def next(self) -> int | None:
@@ -63,6 +65,16 @@ class ShareTurn:
         for slot, amount in self._asked(int(self._snapshot.requests.form[row])):
             held[slot] += amount
 
+    def owed(self, row: int) -> bool:
+        """Whether the user has no more than an even part of the group: even between all who wait or run, by weight."""
+        requests = self._snapshot.requests
+        if self._even is None:
+            waiting = np.unique(requests.user[self._line.rows])
+            active = np.union1d(waiting, np.flatnonzero(self._snapshot.held.any(axis=1))).tolist()
+            self._even = 1 / max(sum(self._users.get(self._snapshot.users[user], 1.0) for user in active), _LEAST)
+        user = int(requests.user[row])
+        return self._share_of(user) / max(self._users.get(self._snapshot.users[user], 1.0), _LEAST) <= self._even
+
     def _of(self, user: int) -> tuple[list[int], list[float]]:
         known = self._share.get(user)
         if known is None:
@@ -70,16 +82,19 @@ class ShareTurn:
             known = self._share[user] = self._snapshot.held[user].tolist(), before
         return known
 
-    def _key(self, user: int, row: int) -> float:
+    def _share_of(self, user: int) -> float:
         held, before = self._of(user)
         if before:
-            share = max([before[slot] + held[slot] / amount for slot, amount in self._total], default=0.0)
-        else:
-            share = max([held[slot] / amount for slot, amount in self._total], default=0.0)
+            return max([before[slot] + held[slot] / amount for slot, amount in self._total], default=0.0)
+        return max([held[slot] / amount for slot, amount in self._total], default=0.0)
+
+    def _key(self, user: int, row: int) -> float:
+        share = self._share_of(user)
         weight = self._users.get(self._snapshot.users[user], 1.0) if self._users else 1.0
         if self._weight is not None:
             weight *= self._weight[int(self._snapshot.requests.project[row])]
-        return share / max(weight, _LEAST)
+        # Rounded, so that equal shares are equal also where floats differ in their last digit.
+        return round(share / max(weight, _LEAST), 12)
 
     def _asked(self, number: int) -> list[tuple[int, int]]:
         known = self._amounts.get(number)
