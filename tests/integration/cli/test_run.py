@@ -79,7 +79,7 @@ def test_a_directory_that_is_too_large_is_not_sent(up: Up, tmp_path: Path) -> No
     [
         (("--env", "nowhere"), b"nowhere"),
         (("--cpu", "100000"), b"cpu 100000"),
-        (("--slot", "cuda.device=1"), b"cuda.device"),
+        (("--slot", "fpga=1"), b"No node of group 'default' has any fpga"),
         (("--dir", "/nonexistent/place"), b"/nonexistent/place"),
     ],
 )

@@ -66,7 +66,8 @@ async def test_what_does_not_fit_waits_with_a_reason_and_then_runs(world: World)
         reason = (await world.services.sessions.get(caller, second.id)).reason
         return reason if "needs" in reason else None
 
-    assert await eventually(explained) == "needs 2 cpu; the best node node1 has 1 free; position 1 in the queue"
+    reason = "needs 2 cpu; the best node of group default (node1) has 1 cpu free; position 1 of 1"
+    assert await eventually(explained) == reason
     world.agent.finish(await world.container_of(first.id))
     await world.until(caller, second.id, SessionState.RUNNING)
 
