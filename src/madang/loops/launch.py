@@ -55,6 +55,7 @@ class LaunchLoop:
         self._clock = clock
         self._metrics = metrics
         self._busy: dict[str, asyncio.Task[None]] = {}
+        self._more = False  # whether there may be more to launch than there was room for
         self._settler = Settler(database, clock, "launch.settle")
 
     async def step(self) -> None:
@@ -67,8 +68,16 @@ class LaunchLoop:
         async def claim(transaction: Transaction) -> list[SessionRow]:
             return await sessions.claim_scheduled(transaction, names, list(self._busy), free, self._clock.now())
 
-        for row in await self._database.transaction(claim, "launch.claim"):
-            self._busy[row.id] = asyncio.create_task(self._launch(row), name=f"launch {row.id}")
+        claimed = await self._database.transaction(claim, "launch.claim")
+        self._more = len(claimed) == free
+        try:
+            ids = await self._device_ids(claimed)
+        except MadangError as error:
+            # Still PREPARING, and nobody is busy with them: the next step claims them again.
+            _log.warning("launch_put_off", sessions=len(claimed), error=error.message)
+            return
+        for row in claimed:
+            self._busy[row.id] = asyncio.create_task(self._launch(row, ids), name=f"launch {row.id}")
 
     async def close(self) -> None:
         """Give up waiting for launches; what they began goes on in the agent and is found again."""
@@ -80,9 +89,9 @@ class LaunchLoop:
         self._busy.clear()
         await self._settler.close()
 
-    async def _launch(self, row: SessionRow) -> None:
+    async def _launch(self, row: SessionRow, ids: DeviceIds) -> None:
         try:
-            words = await self._bring_up_all(row, await self._device_ids(row))
+            words = await self._bring_up_all(row, ids)
             await self._settler.settle(*words)
             self._metrics.launches.labels(_result(words)).inc()
             self._metrics.launch_seconds.observe((self._clock.now() - row.created_at).total_seconds())
@@ -93,7 +102,8 @@ class LaunchLoop:
             _log.warning("launch_not_saved", session=row.id, error=error.message)
         finally:
             del self._busy[row.id]
-            self._hub.wake(["launch"])
+            if self._more:
+                self._hub.wake(["launch"])
 
     async def _bring_up_all(self, row: SessionRow, ids: DeviceIds) -> list[Word]:
         """Words about all containers; when one cannot be launched, about those that were heard of until then.
@@ -145,8 +155,8 @@ class LaunchLoop:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _device_ids(self, row: SessionRow) -> DeviceIds:
-        names = {one.node for one in row.containers if one.devices}
+    async def _device_ids(self, rows: Sequence[SessionRow]) -> DeviceIds:
+        names = {one.node for row in rows for one in row.containers if one.devices}
         if not names:
             return {}
         known = await self._database.read(lambda connection: nodes.some(connection, names))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from madang.db.engine import Transaction
-from madang.db.repositories import containers, moves, sessions
+from madang.db.repositories import moves, sessions
 from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.durations import format_seconds
@@ -33,16 +33,15 @@ async def settle(transaction: Transaction, words: Sequence[Word], now: datetime)
 
     Words about an earlier launch, another node, or a session that has ended are ignored.
     """
-    owners = await containers.sessions_of(transaction.connection, {word.status.container_id for word in words})
-    rows = await sessions.lock_all(transaction, owners.values())
-    ended_for = {row.preempted_for for row in rows.values() if row.preempted_for is not None}
+    rows = await sessions.lock_owners(transaction, [word.status.container_id for word in words])
+    ended_for = {row.preempted_for for row in rows if row.preempted_for is not None}
     names = await sessions.names(transaction.connection, ended_for) if ended_for else {}
-    lives = {row.id: Life(row, names.get(row.preempted_for or "", "another session")) for row in rows.values()}
+    lives = [Life(row, names.get(row.preempted_for or "", "another session")) for row in rows]
+    life_of = {container.id: life for life in lives for container in life.row.containers}
     for word in words:
-        life = lives.get(owners.get(word.status.container_id, ""))
-        if life is not None:
-            life.hear(word, now)
-    await moves.save(transaction, [life.change() for life in lives.values() if life.changed], now)
+        if word.status.container_id in life_of:
+            life_of[word.status.container_id].hear(word, now)
+    await moves.save(transaction, [life.change() for life in lives if life.changed], now)
 
 
 def gone(node: str, row: ContainerRow, reason: ExitReason, message: str = "") -> Word:

@@ -218,16 +218,18 @@ class ScheduleLoop:
     async def _write(self, picture: Picture, desk: _Desk, batch: Batch, epoch: int, now: datetime) -> None:
         """All decisions of a pass in one transaction; then the picture shows them, too."""
 
-        async def decide(transaction: Transaction) -> tuple[set[str], set[str], set[str]]:
+        async def decide(transaction: Transaction) -> set[str]:
             await self._leadership.fence(transaction, epoch)
             placed = await queue.place(transaction, batch.placed, now) if batch.placed else set()
-            stopped = await queue.preempt(transaction, batch.giving_way, now) if batch.giving_way else set()
-            ended = await queue.give_up(transaction, batch.hopeless, now) if batch.hopeless else set()
+            if batch.giving_way:
+                await queue.preempt(transaction, batch.giving_way, now)
+            if batch.hopeless:
+                await queue.give_up(transaction, batch.hopeless, now)
             if batch.told:
                 await queue.explain(transaction, batch.told)
-            return placed, stopped, ended
+            return placed
 
-        placed, stopped, ended = await self._database.transaction(decide, "schedule")
+        placed = await self._database.transaction(decide, "schedule")
         stale = {one.session_id for one in batch.giving_way} | {one.session_id for one in batch.hopeless}
         for one in batch.placed:
             desk.reasons.forget(one.session_id)
@@ -238,7 +240,6 @@ class ScheduleLoop:
         desk.reasons.written(batch.told)
         if stale:
             await self._database.read(lambda connection: picture.read_again(connection, stale))
-        _log.debug("scheduled", placed=len(placed), stopped=len(stopped), ended=len(ended), told=len(batch.told))
 
     async def _tell(self, desk: _Desk, epoch: int) -> None:
         """That the queue has moved on."""

@@ -68,18 +68,11 @@ async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[Con
 
 
 _OF_SESSIONS: Final = _SELECT.where(among(_c.session_id, "ids")).order_by(_c.session_id, _c.position)
-_OWNERS: Final = select(_c.id, _c.session_id).where(among(_c.id, "ids"))
 
 
 async def of_sessions(connection: AsyncConnection, session_ids: Sequence[str]) -> list[ContainerRow]:
     """All containers of some sessions, those of each by rank."""
     return [_row(row) for row in await connection.execute(_OF_SESSIONS, {"ids": list(session_ids)})]
-
-
-async def sessions_of(connection: AsyncConnection, container_ids: Iterable[str]) -> dict[str, str]:
-    """The ids of the sessions that containers belong to, by the containers' ids; unknown ones are absent."""
-    found = await connection.execute(_OWNERS, {"ids": sorted(container_ids)})
-    return {row.id: row.session_id for row in found}
 
 
 async def mark_removed(transaction: Transaction, row: ContainerRow) -> None:

@@ -117,8 +117,8 @@ async def explain(transaction: Transaction, told: Sequence[Told]) -> None:
     await transaction.connection.execute(_EXPLAIN, {"reasons": reasons})
 
 
-async def preempt(transaction: Transaction, victims: Sequence[GivingWay], at: datetime) -> set[str]:
-    """Begin to stop sessions for the sake of others; returns the ids of those that were not ending anyway."""
+async def preempt(transaction: Transaction, victims: Sequence[GivingWay], at: datetime) -> None:
+    """Begin to stop sessions for the sake of others; those that are ending anyway are left alone."""
     rows = await sessions.lock_all(transaction, [one.session_id for one in victims])
     changes = []
     for one in victims:
@@ -129,11 +129,10 @@ async def preempt(transaction: Transaction, victims: Sequence[GivingWay], at: da
         after = moves.begin_stop(row, "preempted", at, one.grace_seconds, reason, preempted_for=one.for_session)
         changes.append(moves.Change(row, after, (after,)))
     await moves.save(transaction, changes, at)
-    return {change.after.id for change in changes}
 
 
-async def give_up(transaction: Transaction, hopeless: Sequence[Hopeless], at: datetime) -> set[str]:
-    """End sessions that wait for nothing; returns the ids of those that were still waiting."""
+async def give_up(transaction: Transaction, hopeless: Sequence[Hopeless], at: datetime) -> None:
+    """End those of the sessions that still wait: for nothing, as it turned out."""
     rows = await sessions.lock_all(transaction, [one.session_id for one in hopeless])
     changes = []
     for one in hopeless:
@@ -142,7 +141,6 @@ async def give_up(transaction: Transaction, hopeless: Sequence[Hopeless], at: da
             after = moves.step(row, one.end, at, one.reason)
             changes.append(moves.Change(row, after, (after,)))
     await moves.save(transaction, changes, at)
-    return {change.after.id for change in changes}
 
 
 def _written(waiting: WaitingRow) -> dict[str, object]:

@@ -76,6 +76,13 @@ _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
 _BY_IDS: Final = SELECT.where(among(_s.id, "ids"))
 _LOCK: Final = select(_s.id).where(among(_s.id, "ids")).order_by(_s.id).with_for_update(of=sessions)
 
+_LOCK_OWNERS: Final = (
+    select(_s.id)
+    .where(_s.id.in_(select(_c.session_id).where(among(_c.id, "ids"))))
+    .order_by(_s.id)
+    .with_for_update(of=sessions)
+)
+
 _TO_LAUNCH: Final = (
     select(_s.id)
     .join(containers, (_c.session_id == _s.id) & (_c.role == "main"))
@@ -211,6 +218,12 @@ async def lock_all(transaction: Transaction, session_ids: Iterable[str]) -> dict
     wanted = sorted(set(session_ids))
     locked = (await transaction.connection.execute(_LOCK, {"ids": wanted})).scalars().all()
     return {row.id: row for row in await by_ids(transaction.connection, locked)}
+
+
+async def lock_owners(transaction: Transaction, container_ids: Sequence[str]) -> list[SessionRow]:
+    """The sessions that these containers belong to, locked until the end of the transaction."""
+    locked = (await transaction.connection.execute(_LOCK_OWNERS, {"ids": list(container_ids)})).scalars().all()
+    return await by_ids(transaction.connection, locked)
 
 
 async def move(
