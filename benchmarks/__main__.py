@@ -11,11 +11,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import burst, idle, reads, session_start, start
+from benchmarks import burst, idle, placements, reads, session_start, start
 from benchmarks.base import BUDGETS, Bench, Result
 from scripts.private_platform import ROOT, PrivatePlatform, wait_for_environment
 
-GROUPS = (start, idle, session_start, burst, reads)
+GROUPS = (start, idle, session_start, burst, reads, placements)
 
 
 def selected(text: str | None) -> set[str]:

@@ -38,6 +38,7 @@ BUDGETS = {
     "idle-cpu-pct": Budget("%", 1),
     "container-rss-kib": Budget("KiB", 2048),
     "up-second-start-s": Budget("s", 3),
+    "durable-placements-rps": Budget("1/s", 300, at_least=True),
 }
 
 

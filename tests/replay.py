@@ -28,8 +28,8 @@ from tests.world import World, eventually
 Used = dict[str, dict[str, int]]
 
 _NODES: Final = 40
-_AT_ONCE: Final = 50  # arrivals in a transaction
-_BACKLOG: Final = 150  # sessions that wait, about
+_AT_ONCE: Final = 100  # arrivals in a transaction
+_BACKLOG: Final = 300  # sessions that wait, about
 _KEPT_SECONDS: Final = 3.0  # ended containers on their node
 _TICK_SECONDS: Final = 0.02
 _ENDING: Final = 0.3  # of those that run, at each tick
