@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from madang import __version__
-from madang.cli import create, doctor, environment, group, node, reservation, run, session, status, up
+from madang.cli import create, doctor, environment, group, node, reservation, run, session, simulate, status, up
 from madang.cli.client import describe
 from madang.cli.i18n import t
 from madang.cli.output import fail
@@ -32,6 +32,7 @@ app.add_typer(node.app, name="node")
 app.add_typer(group.app, name="group")
 app.add_typer(reservation.app, name="reservation")
 app.add_typer(environment.app, name="environment")
+app.add_typer(simulate.app, name="simulate")
 
 
 def _version(wanted: bool) -> None:

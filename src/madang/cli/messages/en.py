@@ -253,6 +253,83 @@ MESSAGES: Final[dict[str, str]] = {
     "status.help": "Whether the platform is well, and what it is doing. Exits with 1 unless all is well.",
     "status.server": "server",
     "status.health": "health",
+    # simulate
+    "simulate.help": (
+        "What would have happened: replay nodes and jobs from CSV files through the scheduler, without a server."
+    ),
+    "simulate.nodes": "Nodes, with the columns sn, cpu_milli, memory_mib, gpu, model.",
+    "simulate.jobs": (
+        "Jobs, with the columns name, cpu_milli, memory_mib, num_gpu, gpu_milli, creation_time, deletion_time and more."
+    ),
+    "simulate.queue": "Who goes first: fifo, lifo, drf or fair-share.",
+    "simulate.placement": "Where jobs go: pack, spread or fgd.",
+    "simulate.backfill": "Whether small jobs may pass one that waits, without delaying it.",
+    "simulate.preemption": "Let batch jobs give way to interactive ones.",
+    "simulate.fill": (
+        "Fill the cluster instead: jobs come in random order and never leave, up to so many times its GPUs, e.g. 1.3."
+    ),
+    "simulate.share": "What if everybody who asked for one whole GPU asked for this share of it? E.g. 0.5.",
+    "simulate.load": "What if jobs came so many times as densely?",
+    "simulate.known_times": "Let the scheduler know how long jobs run that name no maximum.",
+    "simulate.seed": "Decides the order where it is left to chance.",
+    "simulate.seeds": "Do it for so many seeds, beginning with --seed.",
+    "simulate.json": "Print JSON, with the course over time.",
+    "simulate.plot": "Draw it into this file, e.g. out.png; needs the extra 'plot'.",
+    "simulate.which": (
+        "Say what to simulate: --nodes NODES.csv --jobs JOBS.csv. 'madang simulate export' writes "
+        "both from this platform's history."
+    ),
+    "simulate.unknown": "{option}: '{value}' is not known; choose one of {known}.",
+    "simulate.no_matplotlib": "--plot needs matplotlib; install it with: pip install 'madang[plot]'",
+    "simulate.replaying": "Replaying (seed {seed})",
+    "simulate.filling": "Filling (seed {seed})",
+    "simulate.export": "Write this platform's own history as a trace that 'madang simulate' reads.",
+    "simulate.export_nodes": "Where to write the nodes.",
+    "simulate.export_jobs": "Where to write the jobs.",
+    "simulate.since": "Only sessions created in this last time, e.g. 30d.",
+    "simulate.group": "The resource group whose history it is.",
+    "simulate.force": "Write over files that are there already.",
+    "simulate.exists": "{path} is there already; choose another name, or write over it with --force.",
+    "simulate.one_file": "Nodes and jobs need two files.",
+    "simulate.two_kinds": (
+        "Node {node} has devices of several kinds ({kinds}), which a trace cannot tell; put it into a group of its own."
+    ),
+    "simulate.no_nodes": "Resource group {group} has no nodes; name another one with --group.",
+    "simulate.no_jobs": (
+        "No session of resource group {group} ran in that time; name a longer one with --since, or another --group."
+    ),
+    "simulate.exported": "{nodes} nodes and {jobs} jobs written; {left} sessions that never ran are left out.",
+    "simulate.at_allocation": "GPUs given away at {percent}% asked for",
+    "simulate.at_fragmentation": "free GPUs that jobs cannot use at {percent}%",
+    "simulate.name_jobs": "jobs",
+    "simulate.name_failed": "jobs without room",
+    "simulate.name_done": "done",
+    "simulate.name_cut": "stopped at their maximum time",
+    "simulate.name_refused": "too large for any node",
+    "simulate.name_expired": "no longer possible",
+    "simulate.name_left": "waited in vain",
+    "simulate.name_preemptions": "gave way to others",
+    "simulate.name_lost_device_hours": "GPU-hours lost by that",
+    "simulate.name_wait_mean": "wait, mean",
+    "simulate.name_wait_p50": "wait, median",
+    "simulate.name_wait_p95": "wait, 95th percentile",
+    "simulate.name_wait_max": "wait, longest",
+    "simulate.name_jct_mean": "arrival to end, mean",
+    "simulate.name_jct_p50": "arrival to end, median",
+    "simulate.name_jct_p95": "arrival to end, 95th percentile",
+    "simulate.name_jct_max": "arrival to end, longest",
+    "simulate.name_slowdown_mean": "slowdown, mean",
+    "simulate.name_slowdown_p95": "slowdown, 95th percentile",
+    "simulate.name_makespan": "first arrival to last end",
+    "simulate.name_allocation": "GPUs given away while jobs came",
+    "simulate.name_allocation_peak": "GPUs given away at most",
+    "simulate.name_utilisation": "GPUs given away, to the last end",
+    "simulate.name_utilisation_cpu": "CPU given away, to the last end",
+    "simulate.name_utilisation_memory": "memory given away, to the last end",
+    "simulate.name_fragmentation": "free GPUs that jobs cannot use",
+    "simulate.name_queue_mean": "jobs waiting, mean",
+    "simulate.name_queue_max": "jobs waiting, most",
+    "simulate.name_fairness": "fairness among users (1 is best)",
     # column names
     "column.name": "NAME",
     "column.id": "ID",
@@ -306,4 +383,9 @@ MESSAGES: Final[dict[str, str]] = {
     "column.users": "USERS",
     "column.when": "WHEN",
     "column.next": "NEXT",
+    "column.measure": "MEASURE",
+    "column.mean": "MEAN",
+    "column.value": "VALUE",
+    "column.least": "LEAST",
+    "column.most": "MOST",
 }

@@ -255,6 +255,85 @@ MESSAGES: Final[dict[str, str]] = {
     "status.help": "플랫폼 상태를 봅니다. 정상이 아니면 1로 끝납니다.",
     "status.server": "서버",
     "status.health": "상태",
+    # simulate
+    "simulate.help": (
+        "CSV 파일의 노드와 작업을 스케줄러에 다시 흘려 보내, 어떻게 되었을지 알아봅니다. 서버가 없어도 됩니다."
+    ),
+    "simulate.nodes": "노드. 열: sn, cpu_milli, memory_mib, gpu, model.",
+    "simulate.jobs": "작업. 열: name, cpu_milli, memory_mib, num_gpu, gpu_milli, creation_time, deletion_time 등.",
+    "simulate.queue": "누가 먼저인지: fifo, lifo, drf, fair-share.",
+    "simulate.placement": "어디에 둘지: pack, spread, fgd.",
+    "simulate.backfill": "기다리는 작업을 늦추지 않는 한 작은 작업이 앞지를 수 있게 합니다.",
+    "simulate.preemption": "배치 작업이 대화형 작업에 자리를 내주게 합니다.",
+    "simulate.fill": (
+        "대신 클러스터를 채웁니다. 작업이 무작위 순서로 와서 떠나지 않으며, 요청한 GPU가 "
+        "전체의 이 배수가 될 때까지 옵니다. 예: 1.3."
+    ),
+    "simulate.share": "GPU 하나를 통째로 요청한 작업이 이만큼만 요청했다면? 예: 0.5.",
+    "simulate.load": "작업이 이 배수만큼 촘촘하게 왔다면?",
+    "simulate.known_times": "최대 시간을 적지 않은 작업의 실행 시간을 스케줄러에 알려 줍니다.",
+    "simulate.seed": "우연에 맡긴 순서를 정합니다.",
+    "simulate.seeds": "--seed부터 이 개수의 시드로 반복합니다.",
+    "simulate.json": "시간에 따른 경과까지 JSON으로 출력합니다.",
+    "simulate.plot": "이 파일에 그립니다(예: out.png). 'plot' 추가 패키지가 필요합니다.",
+    "simulate.which": (
+        "무엇을 시뮬레이션할지 쓰세요: --nodes NODES.csv --jobs JOBS.csv. 'madang simulate "
+        "export'가 이 플랫폼의 기록으로 "
+        "두 파일을 만듭니다."
+    ),
+    "simulate.unknown": "{option}: '{value}' 은(는) 없는 값입니다. {known} 중에서 고르세요.",
+    "simulate.no_matplotlib": "--plot에는 matplotlib이 필요합니다. 이렇게 설치하세요: pip install 'madang[plot]'",
+    "simulate.replaying": "다시 흘려 보내는 중(시드 {seed})",
+    "simulate.filling": "채우는 중(시드 {seed})",
+    "simulate.export": "이 플랫폼의 기록을 'madang simulate'가 읽는 파일로 내보냅니다.",
+    "simulate.export_nodes": "노드를 쓸 파일.",
+    "simulate.export_jobs": "작업을 쓸 파일.",
+    "simulate.since": "최근 이 시간 동안 만든 세션만. 예: 30d.",
+    "simulate.group": "기록을 내보낼 자원 그룹.",
+    "simulate.force": "이미 있는 파일을 덮어씁니다.",
+    "simulate.exists": "{path} 은(는) 이미 있습니다. 다른 이름을 고르거나 --force로 덮어쓰세요.",
+    "simulate.one_file": "노드와 작업은 서로 다른 파일에 써야 합니다.",
+    "simulate.two_kinds": (
+        "노드 {node}에는 여러 종류의 장치({kinds})가 있어 이 파일 형식으로는 나타낼 수 "
+        "없습니다. 따로 그룹을 만들어 옮겨 주세요."
+    ),
+    "simulate.no_nodes": "자원 그룹 {group}에는 노드가 없습니다. --group으로 다른 그룹을 고르세요.",
+    "simulate.no_jobs": (
+        "그동안 자원 그룹 {group}에서 실행된 세션이 없습니다. --since를 더 길게 하거나 "
+        "--group으로 다른 그룹을 고르세요."
+    ),
+    "simulate.exported": "노드 {nodes}개와 작업 {jobs}개를 썼습니다. 실행된 적 없는 세션 {left}개는 뺐습니다.",
+    "simulate.at_allocation": "요청이 {percent}%일 때 나눠 준 GPU",
+    "simulate.at_fragmentation": "{percent}%일 때 남은 GPU 중 작업이 쓸 수 없는 몫",
+    "simulate.name_jobs": "작업",
+    "simulate.name_failed": "자리가 없던 작업",
+    "simulate.name_done": "끝난 작업",
+    "simulate.name_cut": "최대 시간이 지나 멈춘 작업",
+    "simulate.name_refused": "어느 노드에도 너무 큰 작업",
+    "simulate.name_expired": "더는 시작할 수 없게 된 작업",
+    "simulate.name_left": "끝내 시작하지 못한 작업",
+    "simulate.name_preemptions": "자리를 내준 횟수",
+    "simulate.name_lost_device_hours": "그래서 잃은 GPU 시간",
+    "simulate.name_wait_mean": "대기, 평균",
+    "simulate.name_wait_p50": "대기, 중앙값",
+    "simulate.name_wait_p95": "대기, 95 백분위",
+    "simulate.name_wait_max": "대기, 최대",
+    "simulate.name_jct_mean": "도착부터 끝까지, 평균",
+    "simulate.name_jct_p50": "도착부터 끝까지, 중앙값",
+    "simulate.name_jct_p95": "도착부터 끝까지, 95 백분위",
+    "simulate.name_jct_max": "도착부터 끝까지, 최대",
+    "simulate.name_slowdown_mean": "지연 배수, 평균",
+    "simulate.name_slowdown_p95": "지연 배수, 95 백분위",
+    "simulate.name_makespan": "첫 도착부터 마지막 끝까지",
+    "simulate.name_allocation": "작업이 오는 동안 나눠 준 GPU",
+    "simulate.name_allocation_peak": "나눠 준 GPU, 최대",
+    "simulate.name_utilisation": "마지막 끝까지 나눠 준 GPU",
+    "simulate.name_utilisation_cpu": "마지막 끝까지 나눠 준 CPU",
+    "simulate.name_utilisation_memory": "마지막 끝까지 나눠 준 메모리",
+    "simulate.name_fragmentation": "남은 GPU 중 작업이 쓸 수 없는 몫",
+    "simulate.name_queue_mean": "대기 중인 작업, 평균",
+    "simulate.name_queue_max": "대기 중인 작업, 최대",
+    "simulate.name_fairness": "사용자 사이의 공평함(1이 가장 좋음)",
     # column names
     "column.name": "이름",
     "column.id": "ID",
@@ -308,4 +387,9 @@ MESSAGES: Final[dict[str, str]] = {
     "column.users": "사용자",
     "column.when": "언제",
     "column.next": "다음",
+    "column.measure": "항목",
+    "column.mean": "평균",
+    "column.value": "값",
+    "column.least": "최소",
+    "column.most": "최대",
 }

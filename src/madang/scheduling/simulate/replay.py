@@ -140,7 +140,8 @@ class _Replay:
             return
         self._waiting.add(number)
         record.ready = max(record.ready, request.start_at or record.ready)
-        self._state.add(replace(request, blocked_by=self._blocked_by(number)))
+        waits = self._blocked_by(number)
+        self._state.add(request if waits is None else replace(request, blocked_by=waits))
 
     def _end(self, number: int, now: float) -> None:
         running = self._let_go(number, now)

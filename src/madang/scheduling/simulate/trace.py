@@ -24,7 +24,7 @@ JOB_COLUMNS: Final = (
 
 _NEEDED: Final = ("name", "cpu_milli", "memory_mib")
 _LATENCY_SENSITIVE: Final = "LS"  # qos of what somebody waits for, in the openb trace
-_FAILED: Final = "failed"
+_NO_SUCCESS: Final = frozenset({"failed", "stopped", "cancelled", "lost"})  # phases that `after_ok` does not accept
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _job(row: Row, name: str) -> Job:
     return Job(
         request,
         _ran(row, created),
-        row.text("pod_phase").lower() != _FAILED,
+        row.text("pod_phase").lower() not in _NO_SUCCESS,
         row.names("after"),
         row.names("after_ok"),
         row.flag("preemptible", kind is SessionKind.BATCH),
