@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
@@ -62,201 +62,212 @@ class _Values:
     def __contains__(self, name: str) -> bool:
         return bool(self._values.get(name))
 
-    def number(self, name: str) -> int:
-        value = self._values.get(name, 0)
-        return int(value) if isinstance(value, int | float) else 0
+    def parts(self, name: str) -> Sequence[str]:
+        """An amount of several slots, one by one."""
+        return self[name].split(", ") if name in self else ()
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), *parts[-1:]])
 
 
 def _english(code: WhyCode, values: _Values) -> str:
     match code:
         case WhyCode.SHORTAGE:
-            return f"needs {_english_needs(values)}; {_english_best(values)} has {_english_free(values)}"
-        case WhyCode.GANG:
-            return _english_gang(values)
+            if "fraction" in values and "slots" not in values and values["fraction_free"] != "0":
+                left = f"at most {values['fraction_free']} free on one {values['device']}"
+            else:
+                left = f"{_english_left(values)} free"
+            return f"needs {_english_needs(values)}; {_english_best(values)} has {left}"
+        case WhyCode.GANG | WhyCode.TOO_LARGE if "size" in values:
+            return _english_gang(values, "even empty, " if code is WhyCode.TOO_LARGE else "")
         case WhyCode.FULL if "size" in values:
             each = f"{values['size']} containers with {_english_needs(values)} each"
-            return f"needs room for {each} at once, which group {values['group']} does not have now"
+            return f"needs {each} at once, for which group {values['group']} has no room now"
         case WhyCode.FULL:
             return f"needs {_english_needs(values)}, which no node of group {values['group']} has free now"
-        case WhyCode.TOO_LARGE if "size" in values:
-            return f"{_english_gang(values)} even when nothing runs"
         case WhyCode.TOO_LARGE:
             return (
                 f"needs {_english_needs(values)} on one node; the largest node of group {values['group']} "
-                f"({values['node']}) has {_english_free(values).removesuffix(' free')} in all"
+                f"({values['node']}) has {_english_left(values)} in all"
             )
         case WhyCode.NO_DEVICE:
-            return f"no ready node of group {values['group']} has any {_english_device(values, False)}"
+            return f"no ready node of group {values['group']} has any {_device(values)}"
         case WhyCode.AFTER if "ok" in values:
             return f"waits for {values['name']} to succeed"
-        case WhyCode.PREEMPTING if values.number("count") == 1:
+        case WhyCode.PREEMPTING if values["count"] == "1":
             return "one session is giving way to it"
         case _:
             return _EN[code].format_map(values)
+
+
+def _device(values: _Values) -> str:
+    return f"{values['models']} {values['device']}" if "models" in values else values["device"]
 
 
 def _english_best(values: _Values) -> str:
     return f"the best node of group {values['group']} ({values['node']})"
 
 
-def _english_device(values: _Values, many: bool) -> str:
-    model = f"{values['models']} " if "models" in values else ""
-    return f"{model}{values['device']}{'s' if many else ''}"
-
-
 def _english_needs(values: _Values) -> str:
-    parts = []
+    parts = list(values.parts("slots"))
     if "devices" in values:
-        parts.append(f"{values['devices']} {_english_device(values, values.number('devices') != 1)}")
+        parts.insert(0, f"{values['devices']} {_device(values)}{'' if values['devices'] == '1' else 's'}")
     if "fraction" in values:
-        name = _english_device(values, False)
-        parts.append(f"{values['fraction']} of {'an' if name[:1] in 'AEIO' else 'a'} {name}")
-    if "slots" in values:
-        parts.append(values["slots"])
-    return " and ".join(parts)
+        parts.insert(0, f"{values['fraction']} of {'an' if _device(values)[0] in 'AEIO' else 'a'} {_device(values)}")
+    return _and(parts)
 
 
-def _english_free(values: _Values) -> str:
-    parts = []
+def _english_left(values: _Values) -> str:
+    """What there is of what is needed; without a name where only one thing is."""
+    parts = list(values.parts("slots_free"))
     if "devices" in values:
-        parts.append(f"{values['devices_free']} {'of them ' if 'slots' in values else ''}free")
+        left = values["devices_free"]
+        plain = "none" if left == "0" else left
+        parts.insert(0, f"{left} {values['device']}{'' if left == '1' else 's'}" if parts else plain)
     if "fraction" in values:
-        parts.append(f"at most {values['fraction_free']} free on one {values['device']}")
-    if "slots" in values:
-        parts.append(f"{values['slots_free']} free")
-    return " and ".join(parts)
+        left = values["fraction_free"]
+        parts.insert(0, "none" if left == "0" and not parts else f"at most {left} of one {values['device']}")
+    return _and(parts)
 
 
-def _english_gang(values: _Values) -> str:
-    size, each, room = values["size"], _english_needs(values), values["room"]
+def _english_gang(values: _Values, even: str) -> str:
+    size, each = values["size"], _english_needs(values)
+    room = "none" if values["room"] == "0" else values["room"]
+    group = f"group {values['group']}"
     match values["layout"]:
         case "one-node":
-            return f"needs one node for {size} containers with {each} each; {_english_best(values)} has room for {room}"
+            best = _english_best(values)
+            return f"needs {size} containers with {each} each on one node; {even}{best} has room for {room}"
         case "spread":
-            return f"needs {size} nodes with {each} each at once; group {values['group']} has {room} with room"
+            return f"needs {size} nodes with {each} each at once; {even}{group} has {room} with room"
         case _:
-            return (
-                f"needs room for {size} containers with {each} each at once; group {values['group']} has it for {room}"
-            )
+            return f"needs {size} containers with {each} each at once; {even}{group} has room for {room}"
 
 
 _EN: Final[Mapping[WhyCode, str]] = {
+    WhyCode.GANG: "needs {size} containers at once; group {group} has room for {room}",
     WhyCode.BEHIND: "fits, but earlier sessions come first",
     WhyCode.KEPT: "fits, but the room is kept for a session that comes first",
-    WhyCode.RESERVED: "the room left is reserved for {name} until {until}",
-    WhyCode.CALENDAR: "the calendar of group {group} has {window} until {until}, which does not allow this session",
+    WhyCode.RESERVED: "the room that is left is reserved for {name} until {until}",
+    WhyCode.CALENDAR: "the calendar of group {group} does not let it start in its window {window}, until {until}",
     WhyCode.NOT_BEFORE: "starts at {time}, as asked",
     WhyCode.AFTER: "waits for {name} to end",
     WhyCode.PREEMPTING: "{count} sessions are giving way to it",
     WhyCode.NO_NODE: "no node of group {group} is ready",
     WhyCode.NO_FEATURE: "no ready node of group {group} offers {feature}",
-    WhyCode.DEPENDENCY_FAILED: "{name} ended {state}, so what was to come after it cannot start",
+    WhyCode.DEPENDENCY_FAILED: "{name}, which had to succeed first, has ended as {state}",
     WhyCode.DEADLINE: "can no longer be done by its deadline {time}",
-}
-
-
-def _korean(code: WhyCode, values: _Values) -> str:
-    match code:
-        case WhyCode.SHORTAGE:
-            return f"{_korean_needs(values)} 필요한데, {_korean_best(values)}에 {_korean_free(values)} 남아 있습니다"
-        case WhyCode.GANG:
-            return _korean_gang(values)
-        case WhyCode.FULL if "size" in values:
-            return (
-                f"컨테이너마다 {_korean_needs(values)} 필요하고 {values['size']}개를 한꺼번에 시작해야 하는데, "
-                f"지금은 {values['group']} 그룹에 그만한 자리가 없습니다"
-            )
-        case WhyCode.FULL:
-            return f"{_korean_needs(values)} 필요한데, 지금은 {values['group']} 그룹에 그만큼 비어 있는 노드가 없습니다"
-        case WhyCode.TOO_LARGE if "size" in values:
-            return f"모두 비어 있어도 자리가 모자랍니다: {_korean_gang(values)}"
-        case WhyCode.TOO_LARGE:
-            return (
-                f"한 노드에 {_korean_needs(values)} 필요한데, {values['group']} 그룹에서 "
-                f"가장 큰 노드({values['node']})에도 {_korean_free(values)} 있습니다"
-            )
-        case WhyCode.NO_DEVICE:
-            return f"{values['group']} 그룹의 준비된 노드 가운데 {_korean_device(values)} 장치를 가진 노드가 없습니다"
-        case WhyCode.AFTER if "ok" in values:
-            return f"먼저 성공해야 하는 세션을 기다립니다: {values['name']}"
-        case _:
-            return _KO[code].format_map(values)
-
-
-def _korean_best(values: _Values) -> str:
-    return f"{values['group']} 그룹에서 가장 여유 있는 노드({values['node']})"
-
-
-def _korean_device(values: _Values) -> str:
-    return f"{values['models']} {values['device']}" if "models" in values else values["device"]
-
-
-def _korean_needs(values: _Values) -> str:
-    parts = []
-    if "devices" in values:
-        parts.append(f"{_korean_device(values)} {values['devices']}개")
-    if "fraction" in values:
-        parts.append(f"{_korean_device(values)} {values['fraction']}개")
-    if "slots" in values:
-        parts.append(f"{values['slots']}")
-    # A count ends in a consonant-free syllable; an amount of slots takes no particle.
-    return f"{', '.join(parts)}{'' if 'slots' in values else '가'}"
-
-
-def _korean_free(values: _Values) -> str:
-    parts = []
-    if "devices" in values:
-        parts.append(f"{values['devices_free']}개만")
-    if "fraction" in values:
-        parts.append(f"{values['device']} 하나에 많아야 {values['fraction_free']}개만")
-    if "slots" in values:
-        parts.append(f"{values['slots_free']}만")
-    return ", ".join(parts)
-
-
-def _korean_gang(values: _Values) -> str:
-    size, each, room = values["size"], _korean_needs(values), values["room"]
-    match values["layout"]:
-        case "one-node":
-            return (
-                f"컨테이너마다 {each} 필요하고 {size}개를 한 노드에 두어야 하는데, "
-                f"{_korean_best(values)}에는 {room}개의 자리만 있습니다"
-            )
-        case "spread":
-            return (
-                f"컨테이너마다 {each} 필요하고 서로 다른 노드 {size}개가 한꺼번에 있어야 하는데, "
-                f"{values['group']} 그룹에 자리가 있는 노드는 {room}개입니다"
-            )
-        case _:
-            return (
-                f"컨테이너마다 {each} 필요하고 {size}개를 한꺼번에 시작해야 하는데, "
-                f"{values['group']} 그룹에는 {room}개의 자리만 있습니다"
-            )
-
-
-_KO: Final[Mapping[WhyCode, str]] = {
-    WhyCode.BEHIND: "자리는 있지만 먼저 온 세션의 차례입니다",
-    WhyCode.KEPT: "자리는 있지만 먼저 시작할 세션을 위해 비워 두었습니다",
-    WhyCode.RESERVED: "남은 자리는 {until}까지 {name} 예약에 잡혀 있습니다",
-    WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window}이어서 이 세션은 시작할 수 없습니다",
-    WhyCode.NOT_BEFORE: "요청하신 대로 {time}에 시작합니다",
-    WhyCode.AFTER: "먼저 끝나야 하는 세션을 기다립니다: {name}",
-    WhyCode.PREEMPTING: "다른 세션 {count}개가 자리를 비우고 있습니다",
-    WhyCode.NO_NODE: "{group} 그룹에 준비된 노드가 없습니다",
-    WhyCode.NO_FEATURE: "{group} 그룹의 준비된 노드 가운데 {feature} 기능을 제공하는 노드가 없습니다",
-    WhyCode.DEPENDENCY_FAILED: "먼저 성공해야 하는 세션이 {state} 상태로 끝나 시작할 수 없습니다: {name}",
-    WhyCode.DEADLINE: "기한인 {time}까지 더는 마칠 수 없습니다",
 }
 
 
 def _english_place(values: _Values) -> str:
     if "position" not in values:
         return ""
-    return (
-        f"; position {values['position']} of {values['of']}"
-        if "of" in values
-        else f"; position about {values['position']}"
+    return f"; position {'' if 'of' in values else 'about '}{values['position']}" + (
+        f" of {values['of']}" if "of" in values else ""
     )
+
+
+def _korean(code: WhyCode, values: _Values) -> str:
+    match code:
+        case WhyCode.SHORTAGE:
+            return f"{_korean_needs(values)} 필요한데, {_korean_left(values)}"
+        case WhyCode.GANG | WhyCode.TOO_LARGE if "size" in values:
+            return _korean_gang(values, "모두 비어 있어도 " if code is WhyCode.TOO_LARGE else "")
+        case WhyCode.FULL if "size" in values:
+            return (
+                f"컨테이너 {values['size']}개를 한꺼번에 시작해야 하고 컨테이너마다 {_korean_needs(values)} 필요한데, "
+                f"지금 {values['group']} 그룹에는 그만한 자리가 없습니다"
+            )
+        case WhyCode.FULL:
+            return f"{_korean_needs(values)} 필요한데, 지금 {values['group']} 그룹에는 그만큼 비어 있는 노드가 없습니다"
+        case WhyCode.TOO_LARGE:
+            return (
+                f"한 노드에 {_korean_needs(values)} 필요한데, {values['group']} 그룹에서 가장 큰 노드"
+                f"({values['node']})에도 {', '.join(_korean_amounts(values, '_free'))}뿐입니다"
+            )
+        case WhyCode.NO_DEVICE:
+            return f"{values['group']} 그룹에는 {_device(values)} 장치를 가진 준비된 노드가 없습니다"
+        case WhyCode.AFTER if "ok" in values:
+            return f"{values['name']} 세션이 성공하기를 기다립니다"
+        case WhyCode.DEPENDENCY_FAILED:
+            state = _KO_STATES.get(values["state"], values["state"])
+            return f"먼저 성공해야 하는 {values['name']} 세션이 '{state}' 상태로 끝나서 시작할 수 없습니다"
+        case _:
+            return _KO[code].format_map(values)
+
+
+def _korean_amounts(values: _Values, which: Literal["", "_free"]) -> list[str]:
+    """Amounts with their names before them: `GPU 2개`, `cpu 4`; a device alone needs no name again."""
+    slots = [" ".join(reversed(part.split(" ", 1))) for part in values.parts(f"slots{which}")]
+    for name in ("devices", "fraction"):
+        if name in values:
+            label = f"{values['device'] if which else _device(values)} " if slots or not which else ""
+            slots.insert(0, f"{label}{values[name + which]}개")
+    return slots
+
+
+def _subject(text: str) -> str:
+    """With the particle of a subject: numbers are read out, and the letters of sizes all end in a vowel."""
+    return text + ("이" if text[-1:] in "013678" else "가")
+
+
+def _korean_needs(values: _Values) -> str:
+    return _subject(", ".join(_korean_amounts(values, "")))
+
+
+def _korean_left(values: _Values) -> str:
+    best = f"{values['group']} 그룹에서 가장 여유 있는 노드({values['node']})"
+    slots = "slots" in values
+    if not slots and "0" in (values["devices_free"], values["fraction_free"]):
+        return f"{best}에도 남은 것이 없습니다"
+    left = ", ".join(_korean_amounts(values, "_free"))
+    if "fraction" in values:
+        return f"{best}에는 한 {values['device']}에 많아야 {left.removeprefix(values['device'] + ' ')}만 남아 있습니다"
+    return f"{best}에 {left}만 남아 있습니다"
+
+
+def _korean_gang(values: _Values, even: str) -> str:
+    size, each, room = values["size"], _korean_needs(values), values["room"]
+    group = f"{values['group']} 그룹"
+    left = "하나를 둘 자리도 없습니다" if room == "0" else f"{room}개를 둘 자리만 있습니다"
+    match values["layout"]:
+        case "one-node":
+            return (
+                f"컨테이너 {size}개를 한 노드에 두어야 하고 컨테이너마다 {each} 필요한데, "
+                f"{even}{group}에서 가장 여유 있는 노드({values['node']})에는 {left}"
+            )
+        case "spread":
+            return (
+                f"서로 다른 노드 {size}개에서 컨테이너를 한꺼번에 시작해야 하고 컨테이너마다 {each} 필요한데, "
+                f"{even}{group}에 자리가 있는 노드는 {room}개입니다"
+            )
+        case _:
+            return f"컨테이너 {size}개를 한꺼번에 시작해야 하고 컨테이너마다 {each} 필요한데, {even}{group}에는 {left}"
+
+
+_KO_STATES: Final[Mapping[str, str]] = {
+    "failed": "실패",
+    "stopped": "중지",
+    "cancelled": "취소",
+    "lost": "유실",
+    "succeeded": "성공",
+}
+
+_KO: Final[Mapping[WhyCode, str]] = {
+    WhyCode.GANG: "컨테이너 {size}개를 한꺼번에 시작해야 하는데, {group} 그룹에는 {room}개를 둘 자리만 있습니다",
+    WhyCode.BEHIND: "자리는 있지만 앞선 세션들이 먼저입니다",
+    WhyCode.KEPT: "자리는 있지만 먼저 시작할 세션을 위해 남겨 둔 자리입니다",
+    WhyCode.RESERVED: "남은 자리는 {until}까지 예약({name})되어 있습니다",
+    WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window} 시간대이므로 이 세션을 시작할 수 없습니다",
+    WhyCode.NOT_BEFORE: "요청하신 시각인 {time}에 시작합니다",
+    WhyCode.AFTER: "{name} 세션이 끝나기를 기다립니다",
+    WhyCode.PREEMPTING: "다른 세션 {count}개가 자리를 비우는 중입니다",
+    WhyCode.NO_NODE: "{group} 그룹에 준비된 노드가 없습니다",
+    WhyCode.NO_FEATURE: "{group} 그룹에는 {feature} 조건을 갖춘 준비된 노드가 없습니다",
+    WhyCode.DEADLINE: "기한인 {time}까지 마칠 수 없습니다",
+}
 
 
 def _korean_place(values: _Values) -> str:

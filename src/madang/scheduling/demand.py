@@ -11,8 +11,8 @@ from madang.scheduling.rows import Request, Running
 
 _MANY: Final = 8192  # containers; when more have been counted, all counts are halved, so that old times fade
 _LEAST: Final = 1 / 64  # what has become rarer than this is forgotten
-_FIRST: Final = 8  # so many new containers, and a quarter of all, make what is said of them worth saying anew
-_PART: Final = 4
+_FIRST: Final = 8  # so many new containers, and half of what was known, make what is said of them worth saying anew
+_PART: Final = 2
 
 
 @dataclass(frozen=True, slots=True, order=True)

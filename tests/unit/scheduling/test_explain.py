@@ -191,14 +191,12 @@ def test_a_gang_says_for_how_many_there_is_room() -> None:
         return _told(World(nodes, [Request("s", {}, 1, claim=gpus(2), size=3, layout=layout)], running)).get("s", "")
 
     assert told(Layout.ANY) == (
-        "needs room for 3 containers with 2 GPUs each at once; group default has it for 2; position 1 of 1"
+        "needs 3 containers with 2 GPUs each at once; group default has room for 2; position 1 of 1"
     )
-    assert told(Layout.SPREAD) == (
-        "needs 3 nodes with 2 GPUs each at once; group default has 2 with room even when nothing runs"
-    )
+    assert told(Layout.SPREAD) == ("needs 3 nodes with 2 GPUs each at once; even empty, group default has 2 with room")
     assert told(Layout.ONE_NODE) == (
-        "needs one node for 3 containers with 2 GPUs each; the best node of group default (n1) has room for 2 "
-        "even when nothing runs"
+        "needs 3 containers with 2 GPUs each on one node; "
+        "even empty, the best node of group default (n1) has room for 2"
     )
 
 
@@ -213,5 +211,5 @@ def test_far_back_in_the_queue_the_reason_stays_the_same_for_a_while() -> None:
         "needs 1 cpu, which no node of group default has free now; position about 900"
     )
     assert sentence(first["s0950"].why, "ko") == (
-        "1 cpu 필요한데, 지금은 default 그룹에 그만큼 비어 있는 노드가 없습니다 (대기 약 900번째)"
+        "cpu 1이 필요한데, 지금 default 그룹에는 그만큼 비어 있는 노드가 없습니다 (대기 약 900번째)"
     )
