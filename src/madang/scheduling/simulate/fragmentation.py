@@ -56,7 +56,7 @@ class Fragmentation:
         if len(changed):
             self._fragments[changed] = self._of(changed, free[:, changed], devices[changed])
         total = int(devices.sum())
-        return float(self._fragments.sum()) / total if total else 0.0
+        return min(1.0, float(self._fragments.sum()) / total) if total else 0.0  # floats add up to a little more
 
     def _models(self, claim: Claim | None, empty: Snapshot) -> Flags | None:
         return empty.memory.allowed(claim) if claim is not None and claim.kind == self._kind else None

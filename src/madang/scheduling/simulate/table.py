@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, TypeVar
 
 from madang.domain.errors import InvalidInput
@@ -80,11 +81,21 @@ class Row:
         return _YES[written]
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file in UTF-8, with their ends. Raises InvalidInput for one in another encoding, and OSError."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig").splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InvalidInput(f"{path.name}, line {line}: is not in UTF-8; save the file as CSV in UTF-8.") from None
+
+
 def rows(lines: Iterable[str], file: str, required: Sequence[str]) -> Iterator[Row]:
     """The lines of a CSV file behind its header. Raises InvalidInput for one without a column that is required."""
     reader = csv.reader(lines, strict=True)
     try:
-        header = [name.strip().lstrip("\ufeff") for name in next(reader, [])]
+        header = [name.strip() for name in next(reader, [])]
         if missing := [name for name in required if name not in header]:
             wanted = ", ".join(required)
             raise InvalidInput(f"{file}, line 1: has no column {missing[0]}; the first line names at least {wanted}.")
@@ -95,5 +106,5 @@ def rows(lines: Iterable[str], file: str, required: Sequence[str]) -> Iterator[R
                 count = f"{len(cells)} columns where the first line names {len(header)}"
                 raise InvalidInput(f"{file}, line {reader.line_num}: has {count}.")
             yield Row(file, reader.line_num, dict(zip(header, cells, strict=True)))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file}, line {reader.line_num + 1}: is no CSV in UTF-8 ({error}).") from None
+    except csv.Error as error:
+        raise InvalidInput(f"{file}, line {reader.line_num}: is no CSV ({error}).") from None

@@ -11,7 +11,7 @@ from madang.domain.dependencies import find_cycle
 from madang.domain.devices import WHOLE, Claim, claim_of, device_slot, shares_slot
 from madang.domain.errors import InvalidInput
 from madang.domain.session import Layout, SessionKind
-from madang.scheduling.simulate.table import Row, rows
+from madang.scheduling.simulate.table import Row, lines_of, rows
 from madang.scheduling.snapshot import Device, Node, Request
 
 NODE_COLUMNS: Final = ("sn", "cpu_milli", "memory_mib", "gpu", "model", "device")
@@ -73,10 +73,7 @@ class Trace:
 
 def read_trace(nodes: Path, jobs: Path) -> Trace:
     """Read both files. Raises InvalidInput that names file, line and column, and OSError when one cannot be read."""
-    with nodes.open(encoding="utf-8", newline="") as lines:
-        found = parse_nodes(lines, nodes.name)
-    with jobs.open(encoding="utf-8", newline="") as lines:
-        return Trace(found, parse_jobs(lines, jobs.name))
+    return Trace(parse_nodes(lines_of(nodes), nodes.name), parse_jobs(lines_of(jobs), jobs.name))
 
 
 def parse_nodes(lines: Iterable[str], file: str) -> tuple[Node, ...]:
@@ -103,15 +100,15 @@ def parse_jobs(lines: Iterable[str], file: str) -> tuple[Job, ...]:
     between them. Raises InvalidInput, also for jobs that wait for each other or for one that is not there.
     """
     found: dict[str, Job] = {}
-    lines_of: dict[str, Row] = {}
+    places: dict[str, Row] = {}
     for row in rows(lines, file, _NEEDED):
         name = row.name("name")
         if name in found:
             raise row.wrong("name", f"{name} has been on a line before; every job stands on one, under its own name.")
-        found[name], lines_of[name] = _job(row, name), row
+        found[name], places[name] = _job(row, name), row
     if not found:
         raise InvalidInput(f"{file}: holds no job; there has to be a line for each behind the first.")
-    _check_waits(found, lines_of)
+    _check_waits(found, places)
     return tuple(found.values())
 
 
