@@ -1,0 +1,211 @@
+"""What placing a container on a node loses, kept for each shape and each content that a node has had.
+
+Many nodes are alike, and what has been computed for one holds for all. Since it depends on nothing but the content of
+a node, the demand and the shape, it stays true from pass to pass, and for whoever sees only a part of the room.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from madang.domain.devices import WHOLE, Claim
+from madang.scheduling.columns import Amounts, Flags
+from madang.scheduling.placement.worth import Numbers, Worth, codes_of
+from madang.scheduling.room import Room
+from madang.scheduling.snapshot import Snapshot
+
+UNKNOWN: Final = -np.inf
+
+_NEARLY: Final = 10.0
+"""Thousandths of a device: nodes that differ by less are told apart by how full they are."""
+
+_ROUNDED: Final = 1e4  # so that a loss never depends on the order in which it was added up
+_LEAST: Final = 64  # rows and columns tables begin with; they double when they are full
+_SHAPES: Final = 256  # so many shapes are remembered: with more, what was asked for first is forgotten
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+class Losses:
+    """Belongs to one lineage of snapshots, under one demand.
+
+    A content is what is free of a node: counted slots and the codes of its devices, sorted. Contents and shapes get
+    numbers here (`content`, `row`). `loss[row, content]` is in thousandths of a device, UNKNOWN until somebody asks;
+    `code[row, content]` is the code of the device that a part of one is best taken from.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.demand = snapshot.demand
+        self._slots = width = len(snapshot.slots)
+        self._kinds: list[_Kind] = []
+        for name, columns in snapshot.devices.items():
+            if not columns.index.size:
+                continue
+            worth = Worth(name, snapshot.demand, columns, snapshot.slots)
+            self._kinds.append(_Kind(name, worth, codes_of(columns), width))
+            width = self._kinds[-1].columns.stop
+        largest = np.maximum(snapshot.capacity.max(axis=1, initial=1), 1)
+        self._fullness: Numbers = _NEARLY / largest / max(1, len(largest))
+        self._numbers: dict[bytes, int] = {}
+        self._rows: dict[int, int] = {}
+        self._wanted: Amounts = np.zeros((_SHAPES, self._slots), dtype=np.int64)  # by row
+        self._bare: Numbers = np.zeros(_SHAPES)  # 1 for a row that asks for no device
+        self._contents: Amounts = np.zeros((_LEAST, width), dtype=np.int64)
+        self._measured = 0  # so many contents have been looked at closely
+        self._now: Numbers = np.zeros(_LEAST)  # the worth of each, less what makes it a good choice otherwise
+        self._any: Numbers = np.zeros(_LEAST)  # 1 where any of a device is free
+        self.loss: Numbers = np.full((_LEAST, _LEAST), UNKNOWN)
+        self.code: npt.NDArray[np.int32] = np.zeros((_LEAST, _LEAST), dtype=np.int32)
+        # The content of every node when it was last looked at, and its version then.
+        self._last: Amounts = np.zeros(len(snapshot.nodes), dtype=np.int64)
+        self._versions: Amounts = np.zeros(len(snapshot.nodes), dtype=np.int64)
+
+    def __len__(self) -> int:
+        """How many contents are known."""
+        return len(self._numbers)
+
+    def all_contents(self, room: Room) -> Amounts:
+        """The contents of all nodes, (N,), for the caller to change."""
+        versions = room.versions
+        changed = np.flatnonzero((self._versions != versions) | (versions == 0))
+        contents = self._last.copy()
+        if len(changed):
+            contents[changed] = [self.content(room, node) for node in changed.tolist()]
+            lasting = changed[versions[changed] != 0]
+            self._last[lasting] = contents[lasting]
+            self._versions[lasting] = versions[lasting]
+        return contents
+
+    def content(self, room: Room, node: int) -> int:
+        """The content of a node."""
+        parts = [room.free[:, node]]
+        for kind in self._kinds:
+            codes = kind.base[node] + room.device_free[kind.name][node]
+            codes.sort()
+            parts.append(codes)
+        key = b"".join([part.tobytes() for part in parts])
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._numbers)
+            self._fit(len(self._rows), number + 1)
+            self._contents[number] = np.concatenate(parts)
+        return number
+
+    def row(self, snapshot: Snapshot, shape: int) -> int:
+        """The row of a shape, until others have taken its place."""
+        known = self._rows.get(shape)
+        if known is None:
+            known = len(self._rows)
+            if known == _SHAPES:
+                known = self._rows.pop(next(iter(self._rows)))
+            self._rows[shape] = known
+            self._fit(known + 1, len(self._numbers))
+            self.loss[known] = UNKNOWN
+            claim = snapshot.shapes[shape].claim
+            self._wanted[known] = snapshot.wanted[shape]
+            self._bare[known] = claim is None
+            for kind in self._kinds:
+                kind.write(known, claim if claim is not None and claim.kind == kind.name else None)
+        return known
+
+    def compute(self, rows: Amounts, contents: Amounts) -> None:
+        """Find out the loss of every row in every content."""
+        # Contents that have never been looked at are valued as they are, in one go with what becomes of others.
+        new = np.arange(self._measured, len(self._numbers))
+        self._measured = len(self._numbers)
+        row, content = rows.repeat(len(contents)), contents[None].repeat(len(rows), axis=0).ravel()
+        now: Amounts = self._contents[new, : self._slots]
+        free = np.concatenate([now, self._contents[content, : self._slots] - self._wanted[row]])
+        if len(new):
+            self._now[new] = (now * self._fullness).sum(axis=1)
+            for kind in self._kinds:
+                self._any[new] = np.maximum(self._any[new], _NEARLY * kind.measure(new, self._contents))
+        code: Amounts = np.zeros(len(row), dtype=np.int64)
+        worth = np.zeros(len(free))
+        for kind in self._kinds:
+            worth += kind.worth(new, (row, content), free, self._contents, code)
+        self._now[new] += worth[: len(new)]
+        loss = self._now[content] - worth[len(new) :] + self._any[content] * self._bare[row]
+        self.loss[row, content] = np.rint(loss * _ROUNDED)
+        self.code[row, content] = code
+
+    def _fit(self, rows: int, contents: int) -> None:
+        """Make the tables large enough."""
+        have = self.loss.shape
+        need = (_doubled(have[0], rows), _doubled(have[1], contents))
+        if need != have:
+            loss, code = np.full(need, UNKNOWN), np.zeros(need, dtype=np.int32)
+            loss[: have[0], : have[1]], code[: have[0], : have[1]] = self.loss, self.code
+            self.loss, self.code = loss, code
+            self._contents = _longer(self._contents, need[1])
+            self._now, self._any = _longer(self._now, need[1]), _longer(self._any, need[1])
+            for kind in self._kinds:
+                kind.fit(need[1])
+
+
+class _Kind:
+    """One kind of device, and what the rows ask for of it."""
+
+    def __init__(self, name: str, worth: Worth, base: Amounts, first: int) -> None:
+        self.name = name
+        self.base = base  # codes of devices of which nothing is free, (N, D)
+        self.columns = slice(first, first + base.shape[1])  # of the contents
+        self._worth = worth
+        self._change: Numbers = np.zeros((_SHAPES, len(worth.fill)))
+        self._milli: Amounts = np.zeros(_SHAPES, dtype=np.int64)
+        self._count: Amounts = np.zeros(_SHAPES, dtype=np.int64)
+        # Of every content, the sums over its devices of what the worth says of each.
+        self._fill: Numbers = np.zeros((_LEAST, worth.fill.shape[1]))
+        self._whole: Amounts = np.zeros((_LEAST, worth.whole.shape[1]), dtype=np.int64)
+
+    def write(self, row: int, claim: Claim | None) -> None:
+        """What a row asks for; None: nothing of this kind."""
+        self._change[row] = 0.0 if claim is None else self._worth.change(claim)
+        self._milli[row] = 0 if claim is None else claim.milli
+        self._count[row] = 0 if claim is None else claim.count
+
+    def fit(self, contents: int) -> None:
+        """Make the tables large enough for so many contents."""
+        self._fill, self._whole = _longer(self._fill, contents), _longer(self._whole, contents)
+
+    def measure(self, new: Amounts, contents: Amounts) -> Flags:
+        """Sum up the devices of new contents, (M,); returns whether any of them is free."""
+        codes = contents[new, self.columns]
+        self._fill[new] = self._worth.fill[codes].sum(axis=1)
+        self._whole[new] = self._worth.whole[codes].sum(axis=1)
+        left: Flags = (codes % (WHOLE + 1)).max(axis=1, initial=0) > 0
+        return left
+
+    def worth(
+        self, new: Amounts, pairs: tuple[Amounts, Amounts], free: Amounts, contents: Amounts, chosen: Amounts
+    ) -> Numbers:
+        """The worth of M new contents and then, for L pairs of a row and a content, of what the row leaves of it.
+
+        `free` (M + L, K) are the slots that are left. Writes the codes of the devices on which least is lost into
+        `chosen` (L,).
+        """
+        row, content = pairs
+        worth, count = self._worth, self._count[row]
+        codes = contents[content, self.columns]
+        place = self._change[row[:, None], codes].argmax(axis=1)
+        code = codes[np.arange(len(row)), place]
+        np.copyto(chosen, code, where=count > 0)
+        more = (worth.fill[code - self._milli[row]] - worth.fill[code]) * count[:, None]
+        fill = np.concatenate([self._fill[new], self._fill[content] + more])
+        fewer = worth.whole[code] * count[:, None]
+        return worth.of(free, fill, np.concatenate([self._whole[new], self._whole[content] - fewer]))
+
+
+def _longer(table: npt.NDArray[_Number], rows: int) -> npt.NDArray[_Number]:
+    longer = np.zeros((rows, *table.shape[1:]), dtype=table.dtype)
+    longer[: len(table)] = table
+    return longer
+
+
+def _doubled(have: int, need: int) -> int:
+    while have < need:
+        have *= 2
+    return have
