@@ -50,6 +50,7 @@ _CONFIG: Final = {
     "huge_pages": "off",
     "autovacuum_max_workers": "1",
     "autovacuum_worker_slots": "2",
+    "autovacuum_naptime": "10s",  # plans that were made for empty tables are made anew soon after a burst
     "checkpoint_timeout": "15min",
     "log_checkpoints": "off",
     "log_min_messages": "warning",

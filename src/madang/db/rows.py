@@ -43,6 +43,16 @@ class ContainerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A container of which a node may have something, in few words: there are many that have ended."""
+
+    id: str
+    epoch: int
+    state: ContainerState
+    session_state: SessionState
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingRow:
     """Why a session waits, in a form that every language can say; see domain.why."""
 

@@ -31,6 +31,7 @@ _Time: Final = DateTime(timezone=True)
 
 LIVE: Final = "state IN ('pending', 'scheduled', 'preparing', 'running', 'terminating')"
 HOLDING: Final = "state IN ('scheduled', 'preparing', 'running', 'terminating')"
+ALIVE: Final = "state IN ('planned', 'running')"  # of a container
 LIMITED: Final = "state = 'running' AND max_seconds IS NOT NULL"
 
 users: Final = Table(
@@ -163,6 +164,7 @@ containers: Final = Table(
     CheckConstraint("role IN ('main', 'sub')", name="containers_role"),
     Index("containers_ended", "ended_at", postgresql_where=text("state = 'ended'")),
     Index("containers_node", "node", postgresql_where=text("state <> 'removed'")),
+    Index("containers_alive", "node", postgresql_where=text(ALIVE)),
 )
 
 session_dependencies: Final = Table(

@@ -136,7 +136,7 @@ class LaunchLoop:
         except Exception as error:
             _log.exception("launch_failed", session=row.id)
             message = f"The launch failed unexpectedly: {type(error).__name__}: {error}"
-        return gone(container.node, container, ExitReason.LAUNCH, message)
+        return gone(container.node, container.id, container.epoch, ExitReason.LAUNCH, message)
 
     async def _start(self, row: SessionRow, container: ContainerRow, ids: DeviceIds) -> ContainerStatus:
         """Patiently while the node does not answer."""

@@ -44,10 +44,10 @@ async def settle(transaction: Transaction, words: Sequence[Word], now: datetime)
     await moves.save(transaction, [life.change() for life in lives if life.changed], now)
 
 
-def gone(node: str, row: ContainerRow, reason: ExitReason, message: str = "") -> Word:
+def gone(node: str, container_id: str, epoch: int, reason: ExitReason, message: str = "") -> Word:
     """The word about a container that the agent does not have."""
     report = ExitReport(reason=reason, message=message)
-    return Word(node, ContainerStatus(container_id=row.id, epoch=row.epoch, phase=Phase.ENDED, exit=report))
+    return Word(node, ContainerStatus(container_id=container_id, epoch=epoch, phase=Phase.ENDED, exit=report))
 
 
 class Life:

@@ -291,19 +291,29 @@ class Picture:
 
     # Trust, but look
 
-    def differences(self, fresh: Picture) -> list[str]:
-        """Where another picture of the same moment says something else."""
+    def differences(self, other: Picture) -> list[str]:
+        """Where another picture says something else, group by group."""
         found = []
-        for name in sorted(self.groups.keys() | fresh.groups.keys()):
-            mine, other = self._group(name), fresh._group(name)
+        for name in sorted(self.groups.keys() | other.groups.keys()):
+            mine, theirs = self.groups.get(name), other.groups.get(name)
+            if mine is None or theirs is None:
+                found.append(f"group {name}")
+                continue
             for what, left, right in (
-                ("node", mine.nodes, other.nodes),
-                ("request", mine.requests, other.requests),
-                ("running", mine.running, other.running),
+                ("node", mine.nodes, theirs.nodes),
+                ("request", mine.requests, theirs.requests),
+                ("running", mine.running, theirs.running),
             ):
-                found += [f"{name}: {what} {key}" for key in _different(left, right)]
-            found += [f"{name}: room of {key}" for key in _different(_room(mine.state.snapshot()), _room_of(other))]
+                found += [f"{what} {key} of group {name}" for key in _different(left, right)]
         return found
+
+    def contradictions(self) -> list[str]:
+        """Where the columns of a group say something else than the rows they are made of."""
+        return [
+            f"room of node {node} of group {group.row.name}"
+            for group in self.groups.values()
+            for node in _different(_room(group.state.snapshot()), _room_of(group))
+        ]
 
 
 def _different(left: Mapping[str, object], right: Mapping[str, object]) -> list[str]:

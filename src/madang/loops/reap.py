@@ -18,7 +18,7 @@ from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
-from madang.domain.session import ExitReason, SessionState
+from madang.domain.session import ExitReason
 from madang.fabric.base import Fabric
 from madang.loops.outcomes import gone
 from madang.loops.settler import Settler
@@ -62,8 +62,7 @@ class ReapLoop:
         await self._settler.close()
 
     async def _stop_all(self, names: Sequence[str]) -> None:
-        terminating = [SessionState.TERMINATING]
-        rows = await self._database.read(lambda connection: sessions.in_states(connection, terminating))
+        rows = await self._database.read(sessions.terminating)
         here = [(row, one) for row in rows for one in row.containers if one.node in names and one.state in _ALIVE]
         now = time.monotonic()
         self._asked = {one.id: self._asked[one.id] for _, one in here if one.id in self._asked}
@@ -88,7 +87,9 @@ class ReapLoop:
                 # Either it was never made, and then a launch under way must not make it any more, or it is gone.
                 await agent.remove(container.id, container.epoch)
             lost = row.started_at is not None or container.started_at is not None
-            await self._settler.settle(gone(container.node, container, ExitReason.LOST if lost else ExitReason.STOPPED))
+            await self._settler.settle(
+                gone(container.node, container.id, container.epoch, ExitReason.LOST if lost else ExitReason.STOPPED)
+            )
         except Unavailable as error:
             _log.warning("stop_not_sent", session=row.id, node=container.node, error=error.message)
             self._asked.pop(container.id, None)

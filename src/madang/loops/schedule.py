@@ -11,11 +11,10 @@ from typing import Final
 
 import numpy as np
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
 from madang.db.leader import Leadership
-from madang.db.repositories import queue
+from madang.db.repositories import events, queue
 from madang.domain.ids import Clock
 from madang.domain.session import ENDED
 from madang.loops.decisions import Batch, Reasons, batch_of
@@ -38,6 +37,7 @@ _SLOW_SECONDS: Final = 0.05  # a pass that takes longer is followed by a pause, 
 _LONGEST_PAUSE: Final = 0.5
 _USAGE_SECONDS: Final = 5.0
 _RULES_SECONDS: Final = 30.0  # history decays
+_CATCH_UP_TRIES: Final = 10
 _VERIFY_SECONDS: Final = 60.0
 _VERIFY_SHARE: Final = 200.0  # of the time that reading everything takes
 
@@ -150,21 +150,33 @@ class ScheduleLoop:
         return await self.verify(picture)
 
     async def verify(self, picture: Picture) -> Picture:
-        """The picture, or a new one when it is not what the database says."""
-        fresh = await self._read_all()
-        for _ in range(3):  # what happens meanwhile is no difference
+        """The picture, or a new one when it is not what the database says.
 
-            async def follow(connection: AsyncConnection) -> None:
-                await picture.follow(connection)
-                await fresh.follow(connection)
-
-            await self._database.read(follow)
-            wrong = picture.differences(fresh)
-            if not wrong:
-                return picture
-            await asyncio.sleep(_HELD_BACK_SECONDS[1])
+        Something is wrong when the database said the same before and after the picture had taken in all that happened
+        before, and the picture says something else.
+        """
+        before = await self._read_all()
+        if not await self._catch_up(picture):
+            return picture  # a transaction lasts; another time
+        after = await self._read_all()
+        moved = set(before.differences(after))
+        wrong = [one for one in picture.differences(after) if one not in moved]
+        wrong += picture.contradictions()
+        if not wrong:
+            return picture
         _log.error("schedule_picture_was_wrong", differences=wrong[:20], of=len(wrong))
-        return fresh
+        return after
+
+    async def _catch_up(self, picture: Picture) -> bool:
+        """Take in all that has been begun until now; returns whether that was possible soon."""
+        until = await self._database.read(events.begun)
+        for _ in range(_CATCH_UP_TRIES):
+            reached = await self._database.read(events.horizon)
+            await self._database.read(picture.follow)
+            if reached[0] >= until:
+                return True
+            await asyncio.sleep(_HELD_BACK_SECONDS[1])
+        return False
 
     # One group
 

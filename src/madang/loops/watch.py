@@ -16,7 +16,7 @@ from madang.agent.base import Agent
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
 from madang.db.repositories import containers, nodes
-from madang.db.rows import ContainerRow
+from madang.db.rows import KeptRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
@@ -32,7 +32,7 @@ _COMPARE_SECONDS: Final = 10.0
 _REFRESH_SECONDS: Final = 30.0
 _SILENT: Final = timedelta(seconds=90)
 
-Known = dict[str, tuple[ContainerRow, SessionState, bool]]
+Known = dict[str, KeptRow]
 
 
 class WatchLoop:
@@ -131,29 +131,28 @@ class WatchLoop:
     async def _compare(self, name: str, agent: Agent) -> None:
         # In this order: what the database has as running before the agent is asked must be in the answer, and what is
         # in the answer must be in the database that is read afterwards, unless it is not wanted.
-        before = await self._database.read(lambda connection: containers.on_node(connection, name))
+        before = await self._database.read(lambda connection: containers.running_on(connection, name))
         found = {status.container_id: status for status in await agent.containers()}
         after = await self._database.read(lambda connection: containers.on_node(connection, name))
         await self._together(
-            self._settler.settle(gone(name, row, ExitReason.LOST))
-            for row, state, _ in before.values()
-            if state is SessionState.RUNNING and row.state is ContainerState.RUNNING and row.id not in found
+            self._settler.settle(gone(name, row.id, row.epoch, ExitReason.LOST))
+            for row in before
+            if row.id not in found
         )
         await self._together(self._judge(name, agent, status, after) for status in found.values())
 
     async def _judge(self, name: str, agent: Agent, status: ContainerStatus, known: Known) -> None:
-        entry = known.get(status.container_id)
-        if entry is None or entry[0].epoch != status.epoch or entry[1] is SessionState.PENDING:
+        row = known.get(status.container_id)
+        if row is None or row.epoch != status.epoch or row.session_state is SessionState.PENDING:
             _log.info("container_not_wanted", container=status.container_id, node=name, epoch=status.epoch)
             with suppress(StaleEpoch, NotFound):  # a newer launch has taken its place
                 await agent.stop(status.container_id, status.epoch, 0)
                 await agent.remove(status.container_id, status.epoch)
             return
-        container, state, _ = entry
         if status.phase is Phase.ENDED:
-            if state not in ENDED and container.state is not ContainerState.ENDED:
+            if row.session_state not in ENDED and row.state is not ContainerState.ENDED:
                 await self._settler.settle(Word(name, status))
-        elif state in ENDED:
+        elif row.session_state in ENDED:
             await agent.stop(status.container_id, status.epoch, 0)
 
     async def _notice_silence(self) -> None:

@@ -52,7 +52,7 @@ async def _is_true(world: World) -> None:
         if picture is None:
             return False
         fresh = await world.database.read(Picture.read)
-        return picture.differences(fresh) == []
+        return picture.differences(fresh) == [] and picture.contradictions() == []
 
     await eventually(same)
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import Integer, Row, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import ContainerRow, DeviceUse, HeldDevice
+from madang.db.rows import ContainerRow, DeviceUse, HeldDevice, KeptRow
 from madang.db.statements import among
 from madang.db.tables import HOLDING, containers, sessions
 from madang.domain.container import ContainerState
@@ -50,21 +50,27 @@ def exit_of(reason: str | None, code: int | None, signal: int | None, message: s
     return None if reason is None else Exit(ExitReason(reason), code, signal, message or "")
 
 
-async def on_node(connection: AsyncConnection, node: str) -> dict[str, tuple[ContainerRow, SessionState, bool]]:
-    """Containers that may have something on the node, by id, with their session's state and whether it is deleted."""
-    query = (
-        _SELECT.add_columns(sessions.c.state.label("session_state"), sessions.c.deleted_at)
-        .join(sessions, sessions.c.id == _c.session_id)
-        .where(_c.node == node, _c.state != ContainerState.REMOVED.value)
-    )
-    return {
-        row.id: (
-            _row(row),
-            SessionState(row.session_state),
-            row.deleted_at is not None,
-        )
-        for row in await connection.execute(query)
-    }
+_KEPT: Final = (
+    select(_c.id, _c.epoch, _c.state, sessions.c.state.label("session_state"))
+    .join(sessions, sessions.c.id == _c.session_id)
+    .where(_c.node == bindparam("node"))
+)
+_ON_NODE: Final = _KEPT.where(text("containers.state <> 'removed'"))
+_RUNNING: Final = _KEPT.where(text("containers.state = 'running'"), text("sessions.state = 'running'"))
+
+
+async def on_node(connection: AsyncConnection, node: str) -> dict[str, KeptRow]:
+    """Containers that may have something on the node, by id."""
+    return {row.id: _kept(row) for row in await connection.execute(_ON_NODE, {"node": node})}
+
+
+async def running_on(connection: AsyncConnection, node: str) -> list[KeptRow]:
+    """Containers that run on the node, of sessions that are not being stopped."""
+    return [_kept(row) for row in await connection.execute(_RUNNING, {"node": node})]
+
+
+def _kept(row: Row[*tuple[Any, ...]]) -> KeptRow:
+    return KeptRow(row.id, row.epoch, ContainerState(row.state), SessionState(row.session_state))
 
 
 _OF_SESSIONS: Final = _SELECT.where(among(_c.session_id, "ids")).order_by(_c.session_id, _c.position)
@@ -82,17 +88,27 @@ async def mark_removed(transaction: Transaction, row: ContainerRow) -> None:
     )
 
 
+# Two ways to find them, each by an index: looking at all that are kept would cost more with every session.
+_REMOVABLE: Final = (
+    _SELECT.join(sessions, sessions.c.id == _c.session_id)
+    .where(among(_c.node, "nodes"), text("containers.state <> 'removed'"))
+    .limit(bindparam("limit", type_=Integer))
+)
+_OF_DELETED: Final = _REMOVABLE.where(sessions.c.deleted_at.is_not(None))
+_OF_OLD: Final = _REMOVABLE.where(
+    text("containers.state = 'ended'"),
+    _c.ended_at < bindparam("before"),
+    sessions.c.ended_at < bindparam("before"),
+)
+
+
 async def removable(
     connection: AsyncConnection, ended_before: datetime, nodes: Sequence[str], limit: int = 200
 ) -> list[ContainerRow]:
     """Containers of deleted sessions, and those that ended so long ago that they are not kept, on some nodes."""
-    query = (
-        _SELECT.join(sessions, sessions.c.id == _c.session_id)
-        .where(among(_c.node, "nodes"), _c.state != ContainerState.REMOVED.value)
-        .where(sessions.c.deleted_at.is_not(None) | (sessions.c.ended_at < ended_before))
-        .limit(limit)
-    )
-    return [_row(row) for row in await connection.execute(query, {"nodes": list(nodes)})]
+    deleted = await connection.execute(_OF_DELETED, {"nodes": list(nodes), "limit": limit})
+    old = await connection.execute(_OF_OLD, {"nodes": list(nodes), "limit": limit, "before": ended_before})
+    return list({row.id: _row(row) for row in (*deleted, *old)}.values())
 
 
 _USED: Final = text(

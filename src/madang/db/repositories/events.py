@@ -29,6 +29,7 @@ _READ: Final = text(
 ).bindparams(bindparam("session", type_=TEXT), bindparam("owner", type_=TEXT))
 
 _OLDEST: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+_NEWEST: Final = text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
 _LAST_ID: Final = 2**63 - 1
 
 
@@ -62,6 +63,12 @@ async def horizon(connection: AsyncConnection) -> tuple[int, int]:
     """A position up to which every event is settled: what is read from now on shows all that they tell of."""
     oldest = await connection.scalar(_OLDEST)
     return (oldest or 1) - 1, _LAST_ID
+
+
+async def begun(connection: AsyncConnection) -> int:
+    """The newest transaction that has begun: a `horizon` from there on has everything before this moment behind it."""
+    newest = await connection.scalar(_NEWEST)
+    return (newest or 1) - 1
 
 
 async def forget(transaction: Transaction, before: datetime) -> None:

@@ -76,6 +76,9 @@ _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
 _BY_IDS: Final = SELECT.where(among(_s.id, "ids"))
 _LOCK: Final = select(_s.id).where(among(_s.id, "ids")).order_by(_s.id).with_for_update(of=sessions)
 
+_TERMINATING: Final = (
+    SELECT.where(text("sessions.state = 'terminating'")).order_by(_s.id).limit(bindparam("limit", type_=Integer))
+)
 _LOCK_OWNERS: Final = (
     select(_s.id)
     .where(_s.id.in_(select(_c.session_id).where(among(_c.id, "ids"))))
@@ -292,10 +295,9 @@ async def purge_deleted(transaction: Transaction) -> None:
     await transaction.connection.execute(delete(sessions).where(_NOTHING_LEFT))
 
 
-async def in_states(connection: AsyncConnection, states: Sequence[SessionState], limit: int = 1000) -> list[SessionRow]:
-    """Sessions of all owners in some states, oldest first, for the loops."""
-    query = SELECT.where(_s.state.in_([state.value for state in states])).order_by(_s.id).limit(limit)
-    return await complete(connection, (await connection.execute(query)).all())
+async def terminating(connection: AsyncConnection, limit: int = 1000) -> list[SessionRow]:
+    """Sessions of all owners that are being stopped, oldest first."""
+    return await complete(connection, (await connection.execute(_TERMINATING, {"limit": limit})).all())
 
 
 async def claim_scheduled(

@@ -14,6 +14,7 @@ depends_on = None
 _ID = sa.Text(collation="C")
 _JSON = postgresql.JSONB(astext_type=sa.Text())
 _TIME = sa.DateTime(timezone=True)
+_ALIVE = "state IN ('planned', 'running')"
 _LIMITED = "state = 'running' AND max_seconds IS NOT NULL"
 
 
@@ -30,6 +31,7 @@ def upgrade() -> None:
     op.create_foreign_key("nodes_resource_group", "nodes", "resource_groups", ["resource_group"], ["name"])
     _extend_sessions()
     op.add_column("containers", sa.Column("devices", _JSON, server_default=sa.text("'[]'"), nullable=False))
+    op.create_index("containers_alive", "containers", ["node"], unique=False, postgresql_where=sa.text(_ALIVE))
     op.create_table(
         "session_dependencies",
         sa.Column("session_id", _ID, nullable=False),
@@ -108,6 +110,7 @@ def _extend_sessions() -> None:
 def downgrade() -> None:
     for table in ("leaders", "usage", "reservations", "session_dependencies"):
         op.drop_table(table)
+    op.drop_index("containers_alive", table_name="containers", postgresql_where=sa.text(_ALIVE))
     op.drop_column("containers", "devices")
     op.drop_index("sessions_limited", table_name="sessions", postgresql_where=sa.text(_LIMITED))
     op.drop_constraint("sessions_stop_reason", "sessions")
