@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help=t("simulate.help"), invoke_without_command=True, rich_markup_mode=None)
 
 _SHARES: Final = ("allocation", "utilisation", "fragmentation")
+_RARE: Final = frozenset({"failed", "cut", "refused", "expired", "left", "preemptions", "lost_device_hours"})
+"""Not worth a line where there are none."""
 _TIMES: Final = ("wait_", "jct_", "makespan")
 _COARSE: Final = ((2 * 86_400, 3600), (2 * 3600, 60))
 """From so many seconds on, times are rounded to so many."""
@@ -51,9 +53,9 @@ def simulate(
     placement: Annotated[str, typer.Option("--placement", help=t("simulate.placement"))] = "fgd",
     backfill: Annotated[bool, typer.Option("--backfill/--no-backfill", help=t("simulate.backfill"))] = True,
     preemption: Annotated[bool, typer.Option("--preemption", help=t("simulate.preemption"))] = False,
-    fill: Annotated[float | None, typer.Option("--fill", min=0.01, help=t("simulate.fill"))] = None,
+    fill: Annotated[float | None, typer.Option("--fill", min=0.01, max=100, help=t("simulate.fill"))] = None,
     share: Annotated[float | None, typer.Option("--share", min=0.001, max=1, help=t("simulate.share"))] = None,
-    load: Annotated[float, typer.Option("--load", min=0.001, help=t("simulate.load"))] = 1.0,
+    load: Annotated[float, typer.Option("--load", min=0.001, max=1e6, help=t("simulate.load"))] = 1.0,
     known_times: Annotated[bool, typer.Option("--known-times", help=t("simulate.known_times"))] = False,
     seed: Annotated[int, typer.Option("--seed", help=t("simulate.seed"))] = 0,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help=t("simulate.seeds"))] = 1,
@@ -155,7 +157,7 @@ def _replay(question: _Question, json: bool) -> None:
         ]
         output.dump({**_setting(question), **asdict(average(metrics)), "runs": runs})
         return
-    output.note(_title(question))
+    _say_title(question)
     _show([asdict(one) for one in metrics], asdict(average(metrics)))
 
 
@@ -183,7 +185,7 @@ def _fill(question: _Question, until: float, json: bool) -> None:
         ]
         output.dump({**_setting(question), **mean, "runs": runs})
         return
-    output.note(_title(question))
+    _say_title(question)
     _show(named, mean)
 
 
@@ -206,13 +208,26 @@ def _setting(question: _Question) -> dict[str, object]:
     }
 
 
+def _rules(question: _Question) -> str:
+    """`drf, fgd, backfill`; placement alone matters when a cluster is filled."""
+    policy = question.policy
+    if question.until is not None:
+        return policy.placement
+    ways = {"backfill": policy.backfill, "preemption": policy.preemption}
+    return ", ".join([policy.queue, policy.placement, *(name for name, chosen in ways.items() if chosen)])
+
+
+def _say_title(question: _Question) -> None:
+    trace = question.trace
+    nodes, gpus, jobs = len(trace.nodes), trace.devices // 1000, len(trace.jobs)
+    output.note(t("simulate.title", nodes=nodes, gpus=gpus, jobs=jobs, rules=_rules(question)))
+
+
 def _title(question: _Question) -> str:
-    trace, policy = question.trace, question.policy
-    rules: list[str] = [policy.placement]
-    if question.until is None:
-        rules = [policy.queue, policy.placement, *(["backfill"] if policy.backfill else [])]
-        rules += ["preemption"] if policy.preemption else []
-    return f"{len(trace.nodes):,} nodes, {trace.devices // 1000:,} GPUs, {len(trace.jobs):,} jobs; {', '.join(rules)}"
+    """What stands above a drawing; drawings are in English."""
+    trace = question.trace
+    counts = f"{len(trace.nodes):,} nodes, {trace.devices // 1000:,} GPUs, {len(trace.jobs):,} jobs"
+    return f"{counts}; {_rules(question)}"
 
 
 def _show(runs: Sequence[dict[str, Number]], mean: dict[str, Number]) -> None:
@@ -220,7 +235,7 @@ def _show(runs: Sequence[dict[str, Number]], mean: dict[str, Number]) -> None:
     columns += [t("column.least"), t("column.most")] if len(runs) > 1 else []
     rows = []
     for name, value in mean.items():
-        if value is None or name == "until":
+        if value is None or name == "until" or (name in _RARE and not value):
             continue
         known = [number for one in runs if (number := one[name]) is not None]
         numbers = [value, min(known), max(known)] if len(runs) > 1 else [value]

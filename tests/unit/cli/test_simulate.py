@@ -44,6 +44,7 @@ def test_a_replay_is_a_table(files: list[str]) -> None:
     assert done.exit_code == 0
     lines = {" ".join(line.split()) for line in done.stdout.splitlines()}
     assert {"jobs 2", "done 2", "wait, longest 1m30s", "first arrival to last end 2m30s"} <= lines
+    assert "gave way to others" not in done.stdout  # nobody did, and nobody may
 
 
 def test_a_replay_for_programs(files: list[str]) -> None:
@@ -103,10 +104,17 @@ def test_without_matplotlib_it_says_what_to_install(files: list[str], tmp_path: 
         (["--placement", "best"], "--placement: 'best' is not known; choose one of pack, spread, fgd."),
     ],
 )
-def test_unknown_rules_are_refused(files: list[str], more: list[str], said: str) -> None:
+def test_what_cannot_be_meant_is_refused(files: list[str], more: list[str], said: str) -> None:
     done = simulate(*files, *more)
     assert isinstance(done.exception, InvalidInput)
     assert done.exception.message == said
+
+
+@pytest.mark.parametrize("more", [["--fill", "nan"], ["--load", "inf"], ["--share", "2"], ["--seeds", "0"]])
+def test_numbers_out_of_bounds_are_refused(files: list[str], more: list[str]) -> None:
+    done = simulate(*files, *more)
+    assert done.exit_code == 2
+    assert more[0] in done.stderr
 
 
 def test_it_says_what_it_needs(files: list[str]) -> None:

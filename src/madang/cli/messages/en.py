@@ -275,6 +275,7 @@ MESSAGES: Final[dict[str, str]] = {
     "simulate.seeds": "Do it for so many seeds, beginning with --seed.",
     "simulate.json": "Print JSON, with the course over time.",
     "simulate.plot": "Draw it into this file, e.g. out.png; needs the extra 'plot'.",
+    "simulate.title": "{nodes:,} nodes, {gpus:,} GPUs, {jobs:,} jobs; {rules}",
     "simulate.which": (
         "Say what to simulate: --nodes NODES.csv --jobs JOBS.csv. 'madang simulate export' writes "
         "both from this platform's history."

@@ -276,6 +276,7 @@ MESSAGES: Final[dict[str, str]] = {
     "simulate.seeds": "--seed부터 이 개수의 시드로 반복합니다.",
     "simulate.json": "시간에 따른 경과까지 JSON으로 출력합니다.",
     "simulate.plot": "이 파일에 그립니다(예: out.png). 'plot' 추가 패키지가 필요합니다.",
+    "simulate.title": "노드 {nodes:,}개, GPU {gpus:,}개, 작업 {jobs:,}개; {rules}",
     "simulate.which": (
         "무엇을 시뮬레이션할지 쓰세요: --nodes NODES.csv --jobs JOBS.csv. 'madang simulate "
         "export'가 이 플랫폼의 기록으로 "
