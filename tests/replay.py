@@ -93,8 +93,7 @@ class Replay:
         rows = [self._row(*self._chance.choice(owners)) for _ in range(count)]
 
         async def save(transaction: Transaction) -> None:
-            for row in rows:
-                await sessions.add(transaction, row)
+            await sessions.add(transaction, *rows)
 
         await self.world.database.transaction(save, "replay.arrive")
         self.arrived += count

@@ -163,9 +163,30 @@ async def page(
     return await complete(connection, (await connection.execute(query, values)).all())
 
 
-async def add(transaction: Transaction, row: SessionRow) -> None:
-    """Save a new session. Raises NameInUse when the owner has a live one of this name."""
-    values = {
+async def add(transaction: Transaction, *rows: SessionRow) -> None:
+    """Save new sessions. Raises NameInUse when the owner of one has a live one of its name."""
+    try:
+        await transaction.connection.execute(insert(sessions), [_new(row) for row in rows])
+    except IntegrityError as error:
+        if constraint_of(error) == "sessions_live_name":
+            raise NameInUse(
+                f"You have a live session named '{rows[0].name}'. Choose another name, or stop that one first."
+            ) from error
+        raise
+    dependencies = [
+        {"session_id": row.id, "on_session_id": one, "ok": ok}
+        for row in rows
+        for ok, others in ((False, row.after), (True, row.after_ok))
+        for one in others
+    ]
+    if dependencies:
+        await transaction.connection.execute(insert(session_dependencies), dependencies)
+    for row in rows:
+        moves.tell(transaction, row, row.created_at)
+
+
+def _new(row: SessionRow) -> dict[str, object]:
+    return {
         "id": row.id,
         "owner_id": row.owner_id,
         "name": row.name,
@@ -191,21 +212,6 @@ async def add(transaction: Transaction, row: SessionRow) -> None:
         "preemptible": row.preemptible,
         "reservation": row.reservation,
     }
-    try:
-        await transaction.connection.execute(insert(sessions), values)
-    except IntegrityError as error:
-        if constraint_of(error) == "sessions_live_name":
-            raise NameInUse(
-                f"You have a live session named '{row.name}'. Choose another name, or stop that one first."
-            ) from error
-        raise
-    dependencies = [(one, False) for one in row.after] + [(one, True) for one in row.after_ok]
-    if dependencies:
-        await transaction.connection.execute(
-            insert(session_dependencies),
-            [{"session_id": row.id, "on_session_id": one, "ok": ok} for one, ok in dependencies],
-        )
-    moves.tell(transaction, row, row.created_at)
 
 
 async def lock(transaction: Transaction, session_id: str) -> SessionRow | None:
