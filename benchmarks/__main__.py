@@ -11,11 +11,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import burst, idle, placements, reads, session_start, start
+from benchmarks import burst, idle, openb, placements, plan_pass, reads, session_start, start
 from benchmarks.base import BUDGETS, Bench, Result
-from scripts.private_platform import ROOT, PrivatePlatform, wait_for_environment
+from scripts.private_platform import ROOT
 
-GROUPS = (start, idle, session_start, burst, reads, placements)
+GROUPS = (start, idle, session_start, burst, reads, placements, plan_pass, openb)
 
 
 def selected(text: str | None) -> set[str]:
@@ -28,12 +28,9 @@ def selected(text: str | None) -> set[str]:
 
 
 def run(wanted: set[str], console: Console) -> list[Result]:
-    """Measure every group that has one of the wanted names, all on one private platform."""
+    """Measure every group that has one of the wanted names."""
     results: list[Result] = []
-    with PrivatePlatform(lambda line: console.print(f"  {line}", style="dim", markup=False)) as platform:
-        bench = Bench(platform, console.print)
-        with bench.client() as client:
-            wait_for_environment(client, "python", console)
+    with Bench(console) as bench:
         for group in GROUPS:
             names = [name for name in group.NAMES if name in wanted]
             if names:
@@ -89,8 +86,11 @@ def main() -> None:
     results = run(wanted, console)
     console.print(table(results))
     save(results, ROOT / "build" / "bench.json")
+    measured = {result.name for result in results}
+    if absent := [name for name in BUDGETS if name in wanted - measured]:
+        console.print(f"not measured: {', '.join(absent)}")
     missed = [result.name for result in results if not result.ok]
-    console.print(f"missed: {', '.join(missed)}" if missed else "all budgets kept")
+    console.print(f"missed: {', '.join(missed)}" if missed else f"all {len(results)} budgets kept")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a benchmark is: a group of named figures with budgets, measured on one private platform."""
+"""What a benchmark is: a group of named figures with budgets; groups that need a running platform share one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
 
 from madang.sdk import Client
-from scripts.private_platform import PrivatePlatform
+from scripts.private_platform import PrivatePlatform, wait_for_environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,19 @@ BUDGETS = {
     "container-rss-kib": Budget("KiB", 2048),
     "up-second-start-s": Budget("s", 3),
     "durable-placements-rps": Budget("1/s", 300, at_least=True),
+    "plan-pass-s": Budget("s", 1),
+    "plan-growth": Budget("exponent", 1.2),
+    "plan-rate": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-fifo": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-lifo": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-drf": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-fair-share": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-pack": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-spread": Budget("1/s", 10_000, at_least=True),
+    "plan-rate-fgd": Budget("1/s", 10_000, at_least=True),
+    "openb-fgd-100": Budget("%", 95.2, at_least=True),
+    "openb-fgd-130": Budget("%", 95.4, at_least=True),
+    "openb-pack-100": Budget("%", 92.5, at_least=True),
 }
 
 
@@ -62,11 +79,32 @@ class Result:
 
 
 class Bench:
-    """What every group gets: a running platform, started when it is first needed, and a client for it."""
+    """What every group gets: a running platform, started when one first asks for it, and a client for it."""
 
-    def __init__(self, platform: PrivatePlatform, say: Callable[[str], None]) -> None:
-        self.platform = platform
-        self.say = say
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._open = ExitStack()
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def say(self, message: object) -> None:
+        """Tell whoever watches: a line, or a table."""
+        self.console.print(message)
+
+    @cached_property
+    def platform(self) -> PrivatePlatform:
+        """A platform of its own, with the environment `python`."""
+        platform = PrivatePlatform(lambda line: self.console.print(f"  {line}", style="dim", markup=False))
+        self._open.enter_context(platform)
+        with Client(url=platform.url, token=platform.token) as client:
+            wait_for_environment(client, "python", self.console)
+        return platform
 
     @cached_property
     def interpreter(self) -> Path:

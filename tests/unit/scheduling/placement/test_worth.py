@@ -1,0 +1,88 @@
+"""The worth of free devices against plain arithmetic and against jobs drawn at random."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from madang.scheduling.columns import DeviceColumns, NodeColumns
+from madang.scheduling.demand import Demand
+from madang.scheduling.placement.worth import Worth, codes_of
+from madang.scheduling.snapshot import Device, Node, Request
+from tests.unit.scheduling.worlds import gpus, part_of_gpu
+
+PATIENCE = 0.97
+
+
+def columns(*models: str) -> DeviceColumns:
+    devices = tuple(Device(at, model) for at, model in enumerate(models))
+    return NodeColumns.of([Node("n", {"cpu": 8}, devices={"cuda": devices})], []).devices["cuda"]
+
+
+def worth(*asked: tuple[int, int], models: tuple[str, ...] = ("A100",)) -> Worth:
+    """Of a demand for so many thousandths with so much CPU each."""
+    rows = [Request(f"s{at}", {"cpu": cpu}, 0.0, claim=part_of_gpu(milli)) for at, (milli, cpu) in enumerate(asked)]
+    return Worth("cuda", Demand.of(rows, ()), columns(*models), ["cpu"])
+
+
+def test_a_device_is_worth_what_will_fit_on_it() -> None:
+    half = PATIENCE * 500
+    fill = worth((500, 3)).fill[codes_of(columns("A100")).item()]
+    table = worth((500, 3)).fill[1001:]
+    assert fill.tolist() == [0.0, 0.0]
+    assert table[499].tolist() == [0.0, 0.0]
+    assert table[500] == pytest.approx([half, PATIENCE * 3])
+    assert table[999] == pytest.approx(table[500])
+    assert table[1000] == pytest.approx([PATIENCE * (500 + half), PATIENCE * (3 + PATIENCE * 3)])
+
+
+def test_the_table_is_the_mean_of_random_arrivals() -> None:
+    sizes = [200, 300, 450, 810, 1000]
+    table = worth(*((one, 1) for one in sizes)).fill[1001:, 0]
+    chance = random.Random(1)
+    for free in (250, 500, 760, 1000):
+        total, runs = 0.0, 20_000
+        for _ in range(runs):
+            left = free
+            while left >= min(sizes) and chance.random() < PATIENCE:  # everything that comes may be the last
+                one = chance.choice(sizes)
+                if one <= left:
+                    left -= one
+            total += free - left
+        assert table[free] == pytest.approx(total / runs, rel=0.02)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 8)), min_size=1, max_size=5),
+    st.lists(st.integers(0, 1000), min_size=1, max_size=4),
+    st.integers(0, 20),
+)
+def test_worth_is_never_more_than_what_is_free_and_grows_with_the_slots(
+    asked: list[tuple[int, int]], free: list[int], cpu: int
+) -> None:
+    one = worth(*asked, models=("A100",) * len(free))
+    codes = np.array([[1001 + amount for amount in free]])
+    fill, whole = one.fill[codes].sum(axis=1), one.whole[codes].sum(axis=1)
+    values = [one.of(np.array([[cpu + more]]), fill, whole).item() for more in (0, 1, 100)]
+    assert 0 <= values[0] <= values[1] <= values[2] <= sum(free)
+
+
+def test_several_whole_devices_count_where_they_are_together() -> None:
+    rows = [Request("s", {"cpu": 2}, 0.0, claim=gpus(2))]
+    one = Worth("cuda", Demand.of(rows, ()), columns("A100", "A100"), ["cpu"])
+    both, single = np.array([[2001, 2001]]), np.array([[2001, 2000]])
+    assert [
+        one.of(np.array([[cpu]]), one.fill[codes].sum(axis=1), one.whole[codes].sum(axis=1)).item()
+        for codes, cpu in ((both, 2), (both, 1), (single, 2))
+    ] == [2000.0, 0.0, 0.0]
+
+
+def test_a_device_is_worth_nothing_to_those_who_want_another_model() -> None:
+    rows = [Request("s", {}, 0.0, claim=gpus(1, "a100"))]
+    fill = Worth("cuda", Demand.of(rows, ()), columns("A100", "T4"), []).fill[:, 0]
+    assert fill[1001 + 1000] > 0
+    assert fill[2 * 1001 + 1000] == 0
