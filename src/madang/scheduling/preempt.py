@@ -17,12 +17,27 @@ from madang.scheduling.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
-class Victims:
-    """The sessions that give way, and what comes free of the node for which they do."""
+class Freed:
+    """Room of a node that comes free because somebody gives way, who would have left it later or never."""
 
-    sessions: tuple[Running, ...]
     node: int
     room: Amount
+    ends: float  # when it would have come free
+
+    def give_back(self, timeline: Timeline, when: float) -> None:
+        """Tell a timeline that it comes free already at a time."""
+        timeline.give_back(self.node, self.room, when)
+        if when < self.ends < np.inf:
+            less = Amount(-self.room.slots, {kind: -milli for kind, milli in self.room.devices.items()})
+            timeline.give_back(self.node, less, self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Victims:
+    """The sessions that give way, and all the room that they free."""
+
+    sessions: tuple[Running, ...]
+    freed: tuple[Freed, ...]
 
 
 @dataclass(slots=True)
@@ -71,12 +86,13 @@ class Preemption:
                 best = (_work(chosen), node, chosen)
         if best is None:
             return None
-        _, node, chosen = best
-        freed = Amount(np.zeros(len(self._snapshot.slots), dtype=np.int64))
-        for one in chosen:
-            freed.add(one.room[node])
+        chosen = best[2]
         self._gone |= {one.session.id for one in chosen}
-        return Victims(tuple(one.session for one in chosen), node, freed)
+        freed = []
+        for one in chosen:
+            ends = np.inf if one.session.ends is None else max(one.session.ends, self._now)
+            freed += [Freed(node, room, ends) for node, room in one.room.items()]
+        return Victims(tuple(one.session for one in chosen), tuple(freed))
 
     def _candidates(self) -> list[_Candidate]:
         """Whoever may have to give way, the least work first."""

@@ -59,6 +59,7 @@ class Request:
     deadline: float | None = None  # by when it has to have ended
     blocked_by: Why | None = None  # what has to happen first
     reservation: str = ""  # a reservation whose room it may use
+    gave_way_to: str = ""  # the session for which it was stopped, and whose room it does not take again
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ import numpy as np
 from madang.domain.devices import Share
 from madang.domain.session import SessionKind
 from madang.domain.why import Why
-from madang.scheduling.backfill import keep_for, needed
+from madang.scheduling.backfill import keep_for
 from madang.scheduling.decisions import Placement, Preempt
 from madang.scheduling.explain import Explainer, has_room
 from madang.scheduling.gang import Spot, Take, place, place_on
 from madang.scheduling.holds import Hold, Rooms, places_of
 from madang.scheduling.placement.base import PlacementPolicy
 from madang.scheduling.policy import Policy
-from madang.scheduling.preempt import Preemption
+from madang.scheduling.preempt import Freed, Preemption
 from madang.scheduling.queue.base import Line, QueuePolicy, Turn
 from madang.scheduling.reserve import carve, kept_now
 from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
@@ -50,7 +50,9 @@ class Serving:
         self._preemption = Preemption(snapshot, now)
         self._full: set[int] = set()  # forms that fit nowhere any more
         self._dead: set[tuple[int, int]] = set()  # the same, for those whom some holds bind
+        self._vain: set[tuple[int, int, int]] = set()  # the same, with a priority: for whom nobody can give way
         self._begun: list[Begun] = []
+        self._leaving: list[Freed] = []
         self._taken = 0
         self._timeline: tuple[int, Timeline] | None = None
 
@@ -64,7 +66,8 @@ class Serving:
             spots = self._place_kept(row) if row in self.kept else None
             if spots is None:
                 if stopped or form in self._full or (form, mask) in self._dead:
-                    self._put_off(row)
+                    if self._put_off(row) and not stopped:
+                        self._preempt(row)
                     continue
                 spots = self._place(row, form, mask)
             if spots is not None:
@@ -81,7 +84,10 @@ class Serving:
     def timeline(self) -> Timeline:
         """Room over time from what is free now."""
         if self._timeline is None or self._timeline[0] != self._taken:
-            self._timeline = self._taken, Timeline(self.rooms.base, self._begun, self.now)
+            found = Timeline(self.rooms.base, self._begun, self.now)
+            for one in self._leaving:
+                one.give_back(found, self.now + self.policy.grace_seconds)
+            self._timeline = self._taken, found
         return self._timeline[1]
 
     def impossible(self, row: int) -> Why | None:
@@ -134,39 +140,38 @@ class Serving:
 
     def _blocked(self, row: int) -> None:
         """There is no room for a row whose turn it is."""
-        everybody = np.ones(len(self.mask), dtype=np.bool_)
         first = len(self.waiting) == 1
-        if row not in self.giving_way and self._preempt(row, everybody):
+        if self._preempt(row):
             return
         if not self.policy.backfill:
             return
         if first:
             # Nobody who comes after the head of the queue may delay it.
-            self._keep(row, everybody)
+            self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
         elif row not in self.kept and len(self.kept) < _PROTECTED and row == min(self.waiting):
             self._keep(row, self._younger(row))
 
-    def _preempt(self, row: int, everybody: Flags) -> bool:
+    def _preempt(self, row: int) -> bool:
         """Let others give way to an interactive session; returns whether they do."""
         request = self.snapshot.requests.rows[row]
+        key = self.form[row], self.mask[row], request.priority
         if not self.policy.preemption or request.kind is not SessionKind.INTERACTIVE:
             return False
-        form, soon = self.snapshot.forms[self.form[row]], self.now + self.policy.grace_seconds
-        binding = self.rooms.binding(self.mask[row])
-        left = self.timeline().behind(binding)
-        if left.earliest(form)[0] <= soon:
-            return False  # there will be room before anybody could have left
-        found = self._preemption.victims(request, form, self.rooms.base, left)
+        if row in self.giving_way or key in self._vain:
+            return False
+        form, soon = self.snapshot.forms[key[0]], self.now + self.policy.grace_seconds
+        left = self.timeline().behind(self.rooms.binding(key[1]))
+        # Nobody leaves for who will have room before anybody could have left.
+        late = left.earliest(form)[0] > soon
+        found = self._preemption.victims(request, form, self.rooms.base, left) if late else None
         if found is None:
+            self._vain.add(key)
             return False
         self.preempted += [Preempt(one.id, request.id, self.policy.grace_seconds) for one in found.sessions]
         self.giving_way[row] = len(found.sessions)
-        free, later = left.free_at(found.node, self.now), self.timeline().free_at(found.node, self.now)
-        free.add(found.room)
-        later.add(found.room)
-        need = needed(self.rooms.base, form.shape, form.size, found.node, free)
-        hold = Hold(request.id, soon, {found.node: need}, {found.node: later}, [(found.node, form.size)])
-        self._bind(row, hold, soon, everybody)
+        self._leaving += found.freed
+        self._timeline = None
+        self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
         return True
 
     # What is kept
@@ -177,14 +182,20 @@ class Serving:
             named = [one.reservation for one in self.snapshot.requests.rows]
             for hold in carve(reservations, self.timeline()):
                 self._bind(None, hold, NEVER, np.array([name != hold.owner for name in named], dtype=np.bool_))
-        if leaving := self.snapshot.giving_way:
-            for row in self._line.rows.tolist():
-                count = leaving.get(self.snapshot.requests.rows[row].id, 0)
-                if count and self.impossible(row) is None:
-                    self.giving_way[row] = count
-                    self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
+        if self.snapshot.giving_way or self.snapshot.gave_way:
+            self._keep_for_preempting()
         if not by_arrival:
             self._keep_for_oldest(turn)
+
+    def _keep_for_preempting(self) -> None:
+        """Who others make room for, or have made it, gets it before anybody else does."""
+        leaving, left = self.snapshot.giving_way, self.snapshot.gave_way
+        for row in self._line.rows.tolist():
+            name = self.snapshot.requests.rows[row].id
+            if (name in leaving or name in left) and self.impossible(row) is None:
+                if name in leaving:
+                    self.giving_way[row] = leaving[name]
+                self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
 
     def _keep_for_oldest(self, turn: Turn) -> None:
         """Under a policy that does not go by arrival, others might for ever start in the place of a large session: so

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,8 @@ class Snapshot:
     requests: RequestColumns
     holdings: HoldingColumns
     running: tuple[Running, ...]
-    giving_way: Mapping[str, int]  # how many running sessions make room for a session that waits
+    giving_way: Mapping[str, int]  # how many running sessions make room for a session
+    gave_way: Collection[str]  # the sessions for which some that wait have made room
     demand: Demand  # what is usually asked for, of which the waiting requests may be a small part
     places: Places  # where the names of nodes, slots and kinds stand in the columns
     memory: Memory
@@ -106,6 +107,7 @@ class Snapshot:
             holdings,
             holding,
             Counter(one.making_room_for for one in holding if one.making_room_for),
+            frozenset(one.gave_way_to for one in waiting if one.gave_way_to),
             Demand.of(waiting, holding),
             places,
             Memory(columns),

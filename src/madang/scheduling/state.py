@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class ClusterState:
         self._requests: dict[str, Request] = {}
         self._running: dict[str, Running] = {}
         self._giving_way: Counter[str] = Counter()
+        self._gave_way: Counter[str] = Counter()
         self._demand = DemandCounter()
         self._looked_at = False  # until then sessions may be running that never waited here
         self._columns: _Columns | None = None
@@ -62,13 +63,18 @@ class ClusterState:
             self._demand.asked(request)
         self.drop(request.id)
         self._requests[request.id] = request
+        if request.gave_way_to:
+            self._gave_way[request.gave_way_to] += 1
         if self._columns is not None and not self._columns.add(request):
             self._columns = None
 
     def drop(self, request_id: str) -> None:
         """A session no longer waits."""
         request = self._requests.pop(request_id, None)
-        if request is not None and self._columns is not None:
+        if request is None:
+            return
+        _less(self._gave_way, request.gave_way_to)
+        if self._columns is not None:
             self._columns.drop(request)
 
     def start(self, running: Running) -> None:
@@ -88,9 +94,7 @@ class ClusterState:
         running = self._running.pop(session_id, None)
         if running is None:
             return
-        if one := running.making_room_for:
-            self._giving_way[one] -= 1
-            self._giving_way += Counter()  # forgets those at nothing
+        _less(self._giving_way, running.making_room_for)
         if self._columns is not None:
             self._columns.end(session_id)
 
@@ -99,7 +103,16 @@ class ClusterState:
         self._looked_at = True
         if self._columns is None or self._columns.stale(len(self._requests)):
             self._columns = _Columns(self._nodes.values(), self._requests.values(), self._running.values())
-        return self._columns.snapshot(tuple(self._running.values()), dict(self._giving_way), self._demand.demand())
+        return self._columns.snapshot(
+            tuple(self._running.values()), dict(self._giving_way), frozenset(self._gave_way), self._demand.demand()
+        )
+
+
+def _less(counter: Counter[str], name: str) -> None:
+    if name:
+        counter[name] -= 1
+        if not counter[name]:
+            del counter[name]
 
 
 class _Columns:
@@ -180,7 +193,9 @@ class _Columns:
             self._wanted = np.concatenate([self._wanted, more])
         return self._wanted
 
-    def snapshot(self, running: tuple[Running, ...], giving_way: dict[str, int], demand: Demand) -> Snapshot:
+    def snapshot(
+        self, running: tuple[Running, ...], giving_way: Mapping[str, int], gave_way: Collection[str], demand: Demand
+    ) -> Snapshot:
         nodes = self._nodes
         self._fit_users()
         # Columns are only ever replaced as a whole, so those that have not changed are given out again.
@@ -205,6 +220,7 @@ class _Columns:
             holdings,
             running,
             giving_way,
+            gave_way,
             demand,
             self._places,
             self._memory,

@@ -102,7 +102,7 @@ class Timeline:
             self._devices[kind][node] -= places
 
     def give_back(self, node: int, amount: Amount, when: float) -> None:
-        """Room of a node comes free at a time. Only on what `behind` has returned."""
+        """Room of a node comes free at a time."""
         first, end = int(self._first[node]), int(self._first[node + 1])
         at = first + int(np.searchsorted(self._ends[first:end], when, side="right"))
         self._node = np.insert(self._node, at, node)
