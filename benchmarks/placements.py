@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import uvloop
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from benchmarks.base import Bench, Result
@@ -23,7 +23,7 @@ SESSIONS = 20_000
 
 def measure(bench: Bench) -> Sequence[Result]:
     """All loops of a manager on forty nodes of eight GPUs; slots in use are looked at after every 1,000th event."""
-    return [asyncio.run(_measure())]
+    return [uvloop.run(_measure())]
 
 
 async def _measure() -> Result:

@@ -12,7 +12,7 @@ from madang.db.engine import connector
 from madang.loops.picture import Picture
 from tests.replay import Replay, cluster, kept_and_asked
 
-SESSIONS = int(os.environ.get("MADANG_REPLAY", "2000"))
+SESSIONS = int(os.environ.get("MADANG_REPLAY", "10000"))
 
 
 @pytest.mark.timeout(1800)
