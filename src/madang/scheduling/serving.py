@@ -48,6 +48,7 @@ class Serving:
         self._ends: Times = now + snapshot.requests.max_seconds
         self._masks: Amounts = np.zeros(len(self.form), dtype=np.int64)
         self._preemption = Preemption(snapshot, now)
+        self._members: dict[int, Flags] = {}  # of reservations, by their holds
         self._full: set[int] = set()  # forms that fit nowhere any more
         self._dead: set[tuple[int, int]] = set()  # the same, for those whom some holds bind
         self._vain: set[tuple[int, int, int]] = set()  # the same, with a priority: for whom nobody can give way
@@ -181,7 +182,8 @@ class Serving:
         if reservations := kept_now(self.policy, self.now):
             named = [one.reservation for one in self.snapshot.requests.rows]
             for hold in carve(reservations, self.timeline()):
-                self._bind(None, hold, NEVER, np.array([name != hold.owner for name in named], dtype=np.bool_))
+                others = np.array([name != hold.owner for name in named], dtype=np.bool_)
+                self._members[self._bind(None, hold, NEVER, others)] = ~others
         if self.snapshot.giving_way or self.snapshot.gave_way:
             self._keep_for_preempting()
         if not by_arrival:
@@ -232,8 +234,11 @@ class Serving:
         hold, start = keep_for(owner, form, self.rooms.base, self.timeline(), binding)
         self._bind(row, hold, start, others)
 
-    def _bind(self, row: int | None, hold: Hold, start: float, others: Flags) -> None:
-        """From now on a hold binds others than the row it is for, unless they will certainly have ended by then."""
+    def _bind(self, row: int | None, hold: Hold, start: float, others: Flags) -> int:
+        """From now on a hold binds others than the row it is for, unless they will certainly have ended by then.
+
+        Returns the number of the hold.
+        """
         if row is not None and row in self.kept:
             number = self.kept[row]
             self.rooms.replace(number, hold)
@@ -247,6 +252,11 @@ class Serving:
             # Who had room kept before keeps it: this hold has been made beside it, if that one binds the row.
             for other, before in self.kept.items():
                 bound[other] &= not self.mask[row] >> before & 1
+            # Nor is room of a reservation, which the row may only hope to get after it, kept from the members.
+            for before, members in self._members.items():
+                if self.mask[row] >> before & 1 and self.rooms.holds[before].need.keys() & hold.need.keys():
+                    bound &= ~members
         self._masks &= ~(1 << number)
         self._masks |= bound.astype(np.int64) << number
         self.mask = self._masks.tolist()
+        return number
