@@ -107,7 +107,9 @@ class Platform:
         services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
         self._cleanup.push_async_callback(services.environments.close)
         leadership = Leadership(connect, hub, LEADER)
-        names = await self._start_loops(services, database, leadership, hub, fabric, pulse)
+        names = await self._start_loops(
+            services=services, database=database, leadership=leadership, hub=hub, fabric=fabric, pulse=pulse
+        )
         report("loops", ", ".join(names))
         api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
         self.url = api.url
@@ -199,6 +201,7 @@ class Platform:
 
     async def _start_loops(
         self,
+        *,
         services: Services,
         database: Database,
         leadership: Leadership,
