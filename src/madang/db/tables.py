@@ -129,7 +129,7 @@ sessions: Final = Table(
     Column("waiting", JSONB),
     Column("requeues", Integer, nullable=False, server_default=text("0")),  # how often it gave way
     Column("stop_reason", Text, nullable=False, server_default=""),
-    Column("preempted_for", _Id),  # the session it gives way to while it is stopped for that
+    Column("preempted_for", _Id),  # the session it gave way to, until it has its nodes anew
     Column("held_since", _Time),  # while it holds room: since when, for the reckoning of usage
     CheckConstraint("stop_reason IN ('', 'user', 'time', 'preempted')", name="sessions_stop_reason"),
     Index("sessions_live_name", "owner_id", "name", unique=True, postgresql_where=text(LIVE)),

@@ -180,7 +180,14 @@ class Picture:
         row = self.rows[session_id]
         self._runs(
             replace(
-                row, state=SessionState.SCHEDULED, held_since=at, parts=parts, reason="", waiting=None, dependencies=()
+                row,
+                state=SessionState.SCHEDULED,
+                held_since=at,
+                parts=parts,
+                reason="",
+                waiting=None,
+                preempted_for=None,
+                dependencies=(),
             )
         )
 

@@ -30,6 +30,7 @@ def request_of(row: LiveRow, blocked_by: Why | None = None) -> Request:
         deadline=_seconds(row.deadline),
         blocked_by=blocked_by,
         reservation=row.reservation or "",
+        gave_way_to=row.preempted_for or "",
     )
 
 

@@ -99,8 +99,9 @@ async def test_what_can_never_start_is_cancelled_with_the_reason_and_so_is_what_
     await world.until(caller, first.id, SessionState.RUNNING)
     world.agent.finish(await world.container_of(first.id), code=2)
     ended = await world.until(caller, second.id, SessionState.CANCELLED)
-    assert "first ended failed" in ended.reason
-    assert "second ended cancelled" in (await world.until(caller, third.id, SessionState.CANCELLED)).reason
+    assert "first" in ended.reason
+    assert "failed" in ended.reason
+    assert "second" in (await world.until(caller, third.id, SessionState.CANCELLED)).reason
 
 
 async def test_a_deleted_session_is_kept_for_those_who_wait_for_it(world: World) -> None:

@@ -78,7 +78,6 @@ def step(
             stop_requested_at=None,
             stop_grace_seconds=DEFAULT_GRACE_SECONDS,
             stop_reason="",
-            preempted_for=None,
         )
     return further
 

@@ -23,7 +23,9 @@ _PLACE: Final = text(
         SELECT id FROM sessions WHERE state = 'pending' AND id IN (SELECT jsonb_array_elements_text(:ids))
         ORDER BY id FOR UPDATE
     ), moved AS (
-        UPDATE sessions s SET state = 'scheduled', reason = '', waiting = NULL, held_since = :at FROM waiting
+        UPDATE sessions s SET
+            state = 'scheduled', reason = '', waiting = NULL, held_since = :at, preempted_for = NULL
+        FROM waiting
         WHERE s.id = waiting.id AND s.state = 'pending'
         RETURNING s.id, s.owner_id, s.name
     ), planned AS (
