@@ -169,20 +169,6 @@ class LiveRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingRow:
-    """What the scheduler needs to know of a waiting session."""
-
-    id: str
-    owner_id: str
-    name: str
-    reason: str
-    environment: str
-    network: NetworkMode
-    slots: dict[str, int]
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class NodeRow:
     """A node as its agent reported it last."""
 

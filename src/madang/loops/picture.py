@@ -18,7 +18,7 @@ from madang.scheduling.snapshot import Node, Request, Running, Snapshot
 from madang.scheduling.state import ClusterState
 from madang.schemas.api import GroupPolicy
 from madang.services.cluster import node_of
-from madang.services.live import blocked_by, request_of, running_of
+from madang.services.live import request_of, running_of
 
 _log = structlog.get_logger(__name__)
 
@@ -209,7 +209,7 @@ class Picture:
 
     def _waits(self, row: LiveRow) -> None:
         try:
-            request = request_of(row, blocked_by(row.dependencies))
+            request = request_of(row)
         except InvalidSlots as error:
             # Admission lets nobody in who asks for this; a row from elsewhere must not stop everybody's queue.
             _log.error("session_not_understood", session=row.id, error=error.message)

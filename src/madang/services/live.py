@@ -12,7 +12,7 @@ from madang.domain.why import Why, WhyCode
 from madang.scheduling.snapshot import Part, Request, Running
 
 
-def request_of(row: LiveRow, blocked_by: Why | None = None) -> Request:
+def request_of(row: LiveRow) -> Request:
     """A waiting session as the scheduler sees it. Raises InvalidSlots."""
     return Request(
         id=row.id,
@@ -28,7 +28,7 @@ def request_of(row: LiveRow, blocked_by: Why | None = None) -> Request:
         start_at=_seconds(row.start_at),
         max_seconds=row.max_seconds,
         deadline=_seconds(row.deadline),
-        blocked_by=blocked_by,
+        blocked_by=_blocked_by(row.dependencies),
         reservation=row.reservation or "",
         gave_way_to=row.preempted_for or "",
     )
@@ -61,17 +61,6 @@ def part_of(row: PartRow) -> Part:
     )
 
 
-def blocked_by(dependencies: Iterable[DependencyRow]) -> Why | None:
-    """The first dependency that is not met, one that can never be before all others; None when all are."""
-    open_one = None
-    for one in dependencies:
-        if one.on_state not in ENDED:
-            open_one = open_one or Why(WhyCode.AFTER, {"name": one.on_name} | ({"ok": 1} if one.ok else {}))
-        elif one.ok and one.on_state is not SessionState.SUCCEEDED:
-            return Why(WhyCode.DEPENDENCY_FAILED, {"name": one.on_name, "state": one.on_state.value})
-    return open_one
-
-
 def _ends(row: LiveRow) -> float | None:
     if row.state is SessionState.TERMINATING and row.stop_requested_at is not None:
         return row.stop_requested_at.timestamp() + row.stop_grace_seconds
@@ -81,3 +70,14 @@ def _ends(row: LiveRow) -> float | None:
 
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
+
+
+def _blocked_by(dependencies: Iterable[DependencyRow]) -> Why | None:
+    """The first dependency that is not met, one that can never be before all others; None when all are."""
+    open_one = None
+    for one in dependencies:
+        if one.on_state not in ENDED:
+            open_one = open_one or Why(WhyCode.AFTER, {"name": one.on_name} | ({"ok": 1} if one.ok else {}))
+        elif one.ok and one.on_state is not SessionState.SUCCEEDED:
+            return Why(WhyCode.DEPENDENCY_FAILED, {"name": one.on_name, "state": one.on_state.value})
+    return open_one

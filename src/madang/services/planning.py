@@ -17,7 +17,7 @@ from madang.scheduling.plan import Decision, Expire, Placement, Preempt, Wait, p
 from madang.scheduling.snapshot import Part, Snapshot
 from madang.schemas.api import HeldDevice, PlanAnswer, PlannedContainer, Waiting
 from madang.services.cluster import node_of, policy_of
-from madang.services.live import blocked_by, request_of, running_of
+from madang.services.live import request_of, running_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def answer(prospect: Prospect, caller: Caller) -> PlanAnswer:
     asked = prospect.waiting[-1]
     snapshot = Snapshot.of(
         [node_of(node) for node in prospect.nodes if node.ready],
-        [request_of(one, blocked_by(one.dependencies)) for one in prospect.waiting],
+        [request_of(one) for one in prospect.waiting],
         [running_of(one) for one in prospect.holding],
     )
     policy = policy_of(prospect.group, prospect.reserved, prospect.usage, prospect.now)
