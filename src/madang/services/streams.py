@@ -71,6 +71,8 @@ class StreamService:
                 again = await self._again(row)
                 if again is None:
                     return
+                if row.main is not None and again.main is not None and row.main.epoch != again.main.epoch:
+                    cursor = 0  # launched anew: its output begins anew
                 row = again
 
     async def events(

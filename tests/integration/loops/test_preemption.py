@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -131,3 +132,32 @@ async def test_the_upload_is_unpacked_again_for_the_next_launch(sharing: World) 
     container = world.agent.held[await world.container_of(batch.id)]
     assert container.spec.epoch == 2
     assert container.files["archive"] == b"\0" * 1024
+
+
+async def test_who_follows_the_output_sees_that_of_the_next_launch_from_its_beginning(sharing: World) -> None:
+    world, caller = sharing, await sharing.caller()
+    batch = await _batch(world, caller)
+    world.agent.say(await world.container_of(batch.id), b"a long first launch")
+    seen: list[bytes] = []
+
+    async def follow() -> None:
+        async for chunk in world.services.streams.logs(caller, batch.id):
+            if chunk is not None:
+                seen.append(chunk.data)
+
+    following = asyncio.create_task(follow())
+
+    async def said(text: bytes) -> bool:
+        return text in b"".join(seen)
+
+    await eventually(lambda: said(b"first launch"))
+    urgent = await _interactive(world, caller)
+    await world.until(caller, urgent.id, SessionState.RUNNING)
+    await world.services.sessions.stop(caller, urgent.id)
+    await world.until(caller, batch.id, SessionState.RUNNING)
+    container = await world.container_of(batch.id)
+    world.agent.say(container, b"second")
+    await eventually(lambda: said(b"second"))
+    world.agent.finish(container)
+    await asyncio.wait_for(following, 10)
+    assert b"".join(seen) == b"a long first launchsecond"
