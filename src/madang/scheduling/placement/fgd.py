@@ -89,9 +89,10 @@ class FgdPlacement:
     def begin(self, room: Room) -> Chooser:
         snapshot = room.snapshot
         losses = self._known.get(snapshot.lineage)
-        most = _CONTENTS + 2 * len(snapshot.nodes)
-        if losses is None or losses.demand is not snapshot.demand or len(losses) > most:
+        if losses is None or losses.demand is not snapshot.demand:
             losses = self._known[snapshot.lineage] = Losses(snapshot)
+        elif len(losses) > _CONTENTS + 2 * len(snapshot.nodes):
+            losses = self._known[snapshot.lineage] = Losses(snapshot, losses)
         self._known.move_to_end(snapshot.lineage)
         while len(self._known) > _LINEAGES:
             self._known.popitem(last=False)

@@ -37,16 +37,17 @@ class Losses:
     `code[row, content]` is the code of the device that a part of one is best taken from.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, before: Losses | None = None) -> None:
+        """`before`: those of the same lineage and demand, which have grown too large."""
         self.demand = snapshot.demand
         self._slots = width = len(snapshot.slots)
         self._kinds: list[_Kind] = []
+        known = {kind.name: kind.worth for kind in before._kinds} if before else {}
         for name, columns in snapshot.devices.items():
-            if not columns.index.size:
-                continue
-            worth = Worth(name, snapshot.demand, columns, snapshot.slots)
-            self._kinds.append(_Kind(name, worth, codes_of(columns), width))
-            width = self._kinds[-1].columns.stop
+            if columns.index.size:
+                worth = known.get(name) or Worth(name, snapshot.demand, columns, snapshot.slots)
+                self._kinds.append(_Kind(name, worth, codes_of(columns), width))
+                width = self._kinds[-1].columns.stop
         largest = np.maximum(snapshot.capacity.max(axis=1, initial=1), 1)
         self._fullness: Numbers = _NEARLY / largest / max(1, len(largest))
         self._numbers: dict[bytes, int] = {}
@@ -126,7 +127,7 @@ class Losses:
         code: Amounts = np.zeros(len(row), dtype=np.int64)
         worth = np.zeros(len(free))
         for kind in self._kinds:
-            worth += kind.worth(new, (row, content), free, self._contents, code)
+            worth += kind.valued(new, (row, content), free, self._contents, code)
         self._now[new] += worth[: len(new)]
         loss = self._now[content] - worth[len(new) :] + self._any[content] * self._bare[row]
         self.loss[row, content] = np.rint(loss * _ROUNDED)
@@ -153,17 +154,18 @@ class _Kind:
         self.name = name
         self.base = base  # codes of devices of which nothing is free, (N, D)
         self.columns = slice(first, first + base.shape[1])  # of the contents
-        self._worth = worth
-        self._change: Numbers = np.zeros((_SHAPES, len(worth.fill)))
+        self.worth = worth
+        levels, codes, amounts = worth.fill.shape
+        self._change: Numbers = np.zeros((_SHAPES, codes))
         self._milli: Amounts = np.zeros(_SHAPES, dtype=np.int64)
         self._count: Amounts = np.zeros(_SHAPES, dtype=np.int64)
         # Of every content, the sums over its devices of what the worth says of each.
-        self._fill: Numbers = np.zeros((_LEAST, worth.fill.shape[1]))
+        self._fill: Numbers = np.zeros((_LEAST, levels, amounts))
         self._whole: Amounts = np.zeros((_LEAST, worth.whole.shape[1]), dtype=np.int64)
 
     def write(self, row: int, claim: Claim | None) -> None:
         """What a row asks for; None: nothing of this kind."""
-        self._change[row] = 0.0 if claim is None else self._worth.change(claim)
+        self._change[row] = 0.0 if claim is None else self.worth.change(claim)
         self._milli[row] = 0 if claim is None else claim.milli
         self._count[row] = 0 if claim is None else claim.count
 
@@ -174,12 +176,12 @@ class _Kind:
     def measure(self, new: Amounts, contents: Amounts) -> Flags:
         """Sum up the devices of new contents, (M,); returns whether any of them is free."""
         codes = contents[new, self.columns]
-        self._fill[new] = self._worth.fill[codes].sum(axis=1)
-        self._whole[new] = self._worth.whole[codes].sum(axis=1)
+        self._fill[new] = self.worth.fill[:, codes].sum(axis=2).swapaxes(0, 1)
+        self._whole[new] = self.worth.whole[codes].sum(axis=1)
         left: Flags = (codes % (WHOLE + 1)).max(axis=1, initial=0) > 0
         return left
 
-    def worth(
+    def valued(
         self, new: Amounts, pairs: tuple[Amounts, Amounts], free: Amounts, contents: Amounts, chosen: Amounts
     ) -> Numbers:
         """The worth of M new contents and then, for L pairs of a row and a content, of what the row leaves of it.
@@ -188,13 +190,15 @@ class _Kind:
         `chosen` (L,).
         """
         row, content = pairs
-        worth, count = self._worth, self._count[row]
+        worth, count = self.worth, self._count[row]
         codes = contents[content, self.columns]
         place = self._change[row[:, None], codes].argmax(axis=1)
         code = codes[np.arange(len(row)), place]
         np.copyto(chosen, code, where=count > 0)
-        more = (worth.fill[code - self._milli[row]] - worth.fill[code]) * count[:, None]
-        fill = np.concatenate([self._fill[new], self._fill[content] + more])
+        level = worth.level(free)
+        then = level[len(new) :]
+        more = (worth.fill[then, code - self._milli[row]] - worth.fill[then, code]) * count[:, None]
+        fill = np.concatenate([self._fill[new, level[: len(new)]], self._fill[content, then] + more])
         fewer = worth.whole[code] * count[:, None]
         return worth.of(free, fill, np.concatenate([self._whole[new], self._whole[content] - fewer]))
 

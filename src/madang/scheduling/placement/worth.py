@@ -28,6 +28,9 @@ in vain. Anything between 0.95 and 0.99 does as well."""
 _HUNGRIER: Final = 1.3
 """What comes may need so many times the counted slots that are needed on the average."""
 
+_PARTS: Final = (0.25, 0.5, 0.75)  # of the demand, for which levels of a counted slot are enough
+_MOST_LEVELS: Final = 16  # of all slots together; of further ones it does not matter for whom they are enough
+
 _NEXT_TO_NOTHING: Final = 1e-6
 _CODES: Final = WHOLE + 1
 
@@ -40,9 +43,10 @@ def codes_of(columns: DeviceColumns) -> Amounts:
 class Worth:
     """The worth of the free devices of one kind of a node, in thousandths that will probably be filled.
 
-    Devices are given by their codes (see `codes_of`), of which there are C. `fill` has shape (C, 1 + K): how much of a
-    device the containers will fill that take one device or a part of one, and the counted slots that they need for it.
-    Those that need several whole devices are counted by how many of them a node could hold.
+    Devices are given by their codes (see `codes_of`), of which there are C; counted slots by the level that they reach
+    (see `level`), of which there are L. `fill` has shape (L, C, 1 + K): how much of a device the containers will fill
+    that take one device or a part of one and ask for no more slots than that, and the counted slots that they need for
+    it. Containers that need several whole devices are counted by how many of them a node could hold.
     """
 
     def __init__(self, kind: str, demand: Demand, columns: DeviceColumns, slots: Sequence[str]) -> None:
@@ -51,34 +55,47 @@ class Worth:
         total = sum(weight for _, weight in rows)
         single = [(ask, weight / total) for ask, weight in rows if ask.count == 1]
         several = [(ask, weight / total) for ask, weight in rows if ask.count > 1]
-        self.fill: Numbers = _by_code(single, columns.models, slots)
+        asked = _amounts([ask for ask, _ in single], slots)
+        weights = np.array([weight for _, weight in single])
+        self._steps = _steps(asked, weights)
+        self.fill: Numbers = _by_code([ask for ask, _ in single], weights, asked, columns.models, self._steps)
         self._single = sum(weight for _, weight in single) / 2
-        # (R, K); of a slot that is not needed so little that there is always enough of it.
-        self._needs: Numbers = np.array(
-            [[float(dict(ask.slots).get(slot, 0)) or _NEXT_TO_NOTHING**2 for slot in slots] for ask, _ in several]
-        ).reshape(len(several), len(slots))
+        # Of a slot that is not needed so little that there is always enough of it.
+        needs = _amounts([ask for ask, _ in several], slots)
+        self._needs: Numbers = np.where(needs > 0, needs, _NEXT_TO_NOTHING**2)
         self._counts: Numbers = np.array([float(ask.count) for ask, _ in several])
         self._several: Numbers = np.array([weight * ask.count * WHOLE for ask, weight in several])
-        self.whole: Amounts = np.zeros((len(self.fill), len(several)), dtype=np.int64)
+        self.whole: Amounts = np.zeros((self.fill.shape[1], len(several)), dtype=np.int64)
         """Which codes are wholly free devices that containers of the R kinds may have, (C, R): 1 or 0."""
         for row, (ask, _) in enumerate(several):
             self.whole[:, row] = self.change(ask.claim) > -np.inf
 
     def change(self, claim: Claim) -> Numbers:
-        """How much less of a device others will fill once the claim has its part of it, (C,): -inf where it cannot."""
-        changed = np.full(len(self.fill), -np.inf)
+        """How others will fill a device once the claim has its part of it, less than before, (C,), if there are slots
+        for all of them: -inf where the claim cannot have it."""
+        fill: Numbers = self.fill[-1, :, 0]
+        changed = np.full(len(fill), -np.inf)
         for group, model in enumerate(("", *self._models)):
             if group and claim.allows(model):
                 first = group * _CODES
-                worth = self.fill[first : first + _CODES, 0]
+                worth = fill[first : first + _CODES]
                 changed[first + claim.milli : first + _CODES] = worth[: _CODES - claim.milli] - worth[claim.milli :]
         return changed
+
+    def level(self, free: Amounts) -> Amounts:
+        """How far free counted slots (M, K) reach, (M,): one number for all slots together."""
+        level = np.zeros(len(free), dtype=np.int64)
+        for slot, steps in enumerate(self._steps):
+            if len(steps):
+                level *= len(steps) + 1
+                level += steps.searchsorted(free[:, slot], side="right")
+        return level
 
     def of(self, free: Amounts, fill: Numbers, whole: Amounts) -> Numbers:
         """The worth of M nodes, (M,).
 
-        `free` (M, K) are free counted slots, `fill` (M, 1 + K) the sums of what the table says of the node's devices,
-        `whole` (M, R) how many of them are wholly free.
+        `free` (M, K) are free counted slots, `fill` (M, 1 + K) the sums of what the table says of the node's devices at
+        their level, `whole` (M, R) how many of them are wholly free.
         """
         # How far the counted slots reach. Less than is needed does not fill proportionally less: containers that need
         # little still get in. It is the mean of what holds for average and for hungrier ones.
@@ -93,37 +110,73 @@ class Worth:
         return worth
 
 
-def _by_code(rows: Sequence[tuple[Ask, float]], models: Sequence[str], slots: Sequence[str]) -> Numbers:
+def _amounts(asks: Sequence[Ask], slots: Sequence[str]) -> Amounts:
+    """The counted slots of asks, (R, K)."""
+    amounts = [dict(ask.slots) for ask in asks]
+    rows = [[one.get(slot, 0) for slot in slots] for one in amounts]
+    return np.array(rows, dtype=np.int64).reshape(len(asks), len(slots))
+
+
+def _steps(asked: Amounts, weights: Numbers) -> list[Amounts]:
+    """For each slot the amounts with which a quarter, a half and three quarters of the demand are content."""
+    if not len(asked):
+        return [np.zeros(0, dtype=np.int64)] * asked.shape[1]
+    found: list[Amounts] = []
+    levels = 1
+    for amounts in asked.T:
+        order = amounts.argsort(kind="stable")
+        reached = weights[order].cumsum()
+        steps = np.unique(amounts[order][[reached.searchsorted(reached[-1] * part) for part in _PARTS]])
+        steps = steps[steps > 0]
+        if levels * (len(steps) + 1) > _MOST_LEVELS:
+            steps = steps[:0]
+        levels *= len(steps) + 1
+        found.append(steps)
+    return found
+
+
+def _by_code(
+    asks: Sequence[Ask], weights: Numbers, asked: Amounts, models: Sequence[str], steps: Sequence[Amounts]
+) -> Numbers:
     """The table `fill`. Without a device (the first codes) nothing is filled."""
-    nothing = np.zeros((1, _CODES, 1 + len(slots)))
-    if any(ask.models for ask, _ in rows):
-        filled = _filled(rows, models, slots)
-    else:
-        filled = np.repeat(_filled(rows, [None], slots), len(models), axis=0)
-    return np.concatenate([nothing, filled]).reshape(-1, 1 + len(slots))
+    enough = np.ones((1, len(asks)), dtype=np.bool_)  # who has enough at each level, (L, R)
+    for amounts, some in zip(asked.T, steps, strict=True):
+        if len(some):
+            # Below the first step nobody is sure to have enough who needs any, from the last on everybody may have.
+            fits = amounts <= np.array([0, *some[:-1], amounts.max()])[:, None]
+            enough = (enough[:, None] & fits).reshape(len(enough) * len(fits), len(asks))
+    named = any(ask.models for ask in asks)
+    groups = models if named else [""]
+    allowed = np.array([[not named or ask.claim.allows(model) for ask in asks] for model in groups], dtype=np.bool_)
+    chances = (enough[:, None] & allowed.reshape(len(groups), len(asks))) * weights  # (L, G, R)
+    table = _filled(
+        chances.reshape(len(enough) * len(groups), len(asks)),
+        np.array([ask.milli for ask in asks], dtype=np.int64),
+        asked,
+    )
+    table = table.reshape(len(enough), len(groups), _CODES, table.shape[-1])
+    if not named:
+        table = np.repeat(table, len(models), axis=1)
+    return np.concatenate([np.zeros_like(table[:, :1]), table], axis=1).reshape(len(table), -1, table.shape[-1])
 
 
-def _filled(rows: Sequence[tuple[Ask, float]], models: Sequence[str | None], slots: Sequence[str]) -> Numbers:
-    """What a device of each of G models (None: any) will hold, by its free thousandths, (G, WHOLE + 1, 1 + K).
+def _filled(chances: Numbers, milli: Amounts, asked: Amounts) -> Numbers:
+    """What a device will hold by its free thousandths, if R asks come with such chances, (G, R): (G, WHOLE + 1, 1 + K).
 
     Containers come one after the other, drawn at random; one that fits is let in, another passes by. What a device
     with r free will hold is then, by the law of total expectation, the average over those who fit of what they take
     and of what the rest will hold after that.
     """
-    sizes = sorted({ask.milli for ask, _ in rows})
-    weights = np.zeros((len(models), len(sizes)))
-    gains = np.zeros((len(models), len(sizes), 1 + len(slots)))
-    for ask, weight in rows:
-        at, claim = sizes.index(ask.milli), ask.claim
-        amounts = dict(ask.slots)
-        gain = np.array([ask.milli, *(amounts.get(slot, 0) for slot in slots)])
-        for group, model in enumerate(models):
-            if model is None or claim.allows(model):
-                weights[group, at] += weight
-                gains[group, at] += weight * gain
-    step = math.gcd(WHOLE, *sizes)
-    table = np.zeros((len(models), WHOLE // step + 1, 1 + len(slots)))
-    steps = np.array(sizes, dtype=np.int64) // step
+    sizes, size = np.unique(milli, return_inverse=True)
+    gain = np.concatenate([milli[:, None], asked], axis=1)
+    weights = np.zeros((len(chances), len(sizes)))
+    gains = np.zeros((len(chances), len(sizes), gain.shape[1]))
+    for row, at in enumerate(size.tolist()):
+        weights[:, at] += chances[:, row]
+        gains[:, at] += chances[:, row, None] * gain[row]
+    step = math.gcd(WHOLE, *sizes.tolist())
+    table = np.zeros((len(chances), WHOLE // step + 1, gain.shape[1]))
+    steps = sizes // step
     for r in range(1, WHOLE // step + 1):
         fitting = int(np.searchsorted(steps, r, side="right"))
         if fitting:
