@@ -16,7 +16,7 @@ from madang.scheduling.decisions import Decision, Expire, Placement, Preempt, Wa
 from madang.scheduling.snapshot import Part
 
 AT_ONCE: Final = 1000
-"""So many reasons are written with one batch at most; the others follow in the next."""
+"""So many placements, and so many reasons, are written in one batch at most; the others follow in the next."""
 
 _PLACE: Final = frozenset({"position", "of"})
 _NEARLY_SECONDS: Final = 60.0
@@ -44,24 +44,30 @@ class Reasons:
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, WaitingRow | None]] = {}
+        self._last: dict[str, Wait] = {}
         self._moved_on: dict[str, queue.Told] = {}
 
     def news(self, waits: Iterable[Wait], rows: Mapping[str, LiveRow]) -> list[queue.Told]:
         """What has to be told at once, of the head of the queue first. Forgets those who no longer wait."""
         urgent: list[queue.Told] = []
-        told: dict[str, tuple[str, WaitingRow | None]] = {}
-        self._moved_on = {}
+        last: dict[str, Wait] = {}
+        moved_on: dict[str, queue.Told] = {}
         for wait in waits:
-            row = rows[wait.session_id]
-            before = told[row.id] = self._told.get(row.id, (row.reason, row.waiting))
-            now = _told(wait)
-            if before == (now.reason, now.waiting):
+            name = wait.session_id
+            last[name] = wait
+            if self._last.get(name) == wait:
+                if name in self._moved_on:
+                    moved_on[name] = self._moved_on[name]
                 continue
-            if _is_news(before[1], now.waiting):
+            now = _told(wait)
+            reason, waiting = self._told.setdefault(name, (rows[name].reason, rows[name].waiting))
+            if _is_news(waiting, now.waiting):
                 urgent.append(now)
-            elif before[0] != now.reason or _moved(before[1], now.waiting):
-                self._moved_on[row.id] = now
-        self._told = told
+            elif reason != now.reason or _moved(waiting, now.waiting):
+                moved_on[name] = now
+        self._last = last
+        self._told = {name: told for name, told in self._told.items() if name in last}
+        self._moved_on = moved_on
         for later in urgent[AT_ONCE:]:
             self._moved_on[later.session_id] = later
         return urgent[:AT_ONCE]
@@ -84,11 +90,22 @@ class Reasons:
     def forget(self, session_id: str) -> None:
         """The session no longer waits, or will be told anew."""
         self._told.pop(session_id, None)
+        self._last.pop(session_id, None)
         self._moved_on.pop(session_id, None)
 
 
+def batches_of(decisions: Iterable[Decision], rows: Mapping[str, LiveRow], reasons: Reasons) -> list[Batch]:
+    """What of the decisions has to be written at once: one batch, unless thousands start together."""
+    first = batch_of(decisions, rows, reasons)
+    if not first:
+        return []
+    rest = [first.placed[at : at + AT_ONCE] for at in range(AT_ONCE, len(first.placed), AT_ONCE)]
+    del first.placed[AT_ONCE:]
+    return [first, *(Batch(placed=placed) for placed in rest)]
+
+
 def batch_of(decisions: Iterable[Decision], rows: Mapping[str, LiveRow], reasons: Reasons) -> Batch:
-    """What of the decisions has to be written at once."""
+    """All of what has to be written at once."""
     batch = Batch()
     waits: list[Wait] = []
     for one in decisions:

@@ -100,7 +100,8 @@ class Picture:
         for used in await usage.every(connection):
             picture._group(used.resource_group).usage.append(used)
         picture._set_nodes(await nodes.every(connection))
-        picture.see(await live.every(connection))
+        async for rows in live.pages(connection):
+            picture.see(rows)
         return picture
 
     # Bit by bit

@@ -17,7 +17,7 @@ from madang.db.leader import Leadership
 from madang.db.repositories import events, queue
 from madang.domain.ids import Clock
 from madang.domain.session import ENDED
-from madang.loops.decisions import Batch, Reasons, batch_of
+from madang.loops.decisions import Batch, Reasons, batches_of
 from madang.loops.picture import Group, Picture
 from madang.scheduling.plan import plan
 from madang.scheduling.policy import Policy
@@ -202,10 +202,13 @@ class ScheduleLoop:
         with_reasons = desk.took < _SLOW_SECONDS or began - desk.reasoned_at >= _MOVED_ON_SECONDS
         snapshot = group.state.snapshot()
         group.due = False
+
         # In a thread: with thousands of waiting sessions it takes a while, and users want to be answered meanwhile.
-        decisions = await asyncio.to_thread(plan, snapshot, now.timestamp(), policy, reasons=with_reasons)
-        batch = batch_of(decisions, picture.rows, desk.reasons)
-        if batch:
+        def decide() -> list[Batch]:
+            decisions = plan(snapshot, now.timestamp(), policy, reasons=with_reasons)
+            return batches_of(decisions, picture.rows, desk.reasons)
+
+        for batch in await asyncio.to_thread(decide):
             await self._write(picture, desk, batch, epoch, now)
         ended = time.monotonic()
         if with_reasons:

@@ -11,7 +11,7 @@ from madang.db.rows import HeldDevice, LiveRow, PartRow
 from madang.domain.devices import Share
 from madang.domain.session import Layout, SessionKind, SessionState
 from madang.domain.why import Why, WhyCode
-from madang.loops.decisions import AT_ONCE, Reasons, batch_of
+from madang.loops.decisions import AT_ONCE, Reasons, batch_of, batches_of
 from madang.loops.schedule import next_moment
 from madang.scheduling.decisions import Expire, Placement, Preempt, Wait
 from madang.scheduling.policy import Policy, Reservation, Window
@@ -193,3 +193,11 @@ def test_the_times_of_the_group_make_a_pass_due() -> None:
 def test_a_priority_that_rises_makes_a_pass_due() -> None:
     assert next_moment(_snapshot(_request()), Policy(aging_seconds=100.0), 10.0) == 100.0
     assert next_moment(_snapshot(_request()), Policy(aging_seconds=100.0), 130.0) == 200.0
+
+
+def test_thousands_that_start_together_are_written_in_several_batches() -> None:
+    part = (Part("node1", {"cpu": 1}),)
+    batches = batches_of([Placement(f"s{number}", part) for number in range(2500)], {}, Reasons())
+    assert [len(batch.placed) for batch in batches] == [AT_ONCE, AT_ONCE, 500]
+    assert [one.session_id for batch in batches for one in batch.placed] == [f"s{number}" for number in range(2500)]
+    assert batches_of([], {}, Reasons()) == []

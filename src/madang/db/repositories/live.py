@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, bindparam, text
@@ -33,20 +33,37 @@ _SELECT: Final = f"""
     WHERE s.{LIVE}
 """  # noqa: S608 - a constant
 
+_PAGE_SIZE: Final = 1000
 _COLUMNS: Final = {"slots": JSONB, "models": JSONB, "waiting": JSONB, "parts": JSONB, "dependencies": JSONB}
-_GROUP: Final = text(f"{_SELECT} AND (CAST(:group AS text) IS NULL OR s.resource_group = :group)").bindparams(
-    bindparam("group", type_=TEXT)
-)
+# Page by page along an index that holds live sessions only.
+_PAGE: Final = text(
+    f"""
+    {_SELECT} AND (CAST(:group AS text) IS NULL OR s.resource_group = :group)
+        AND (s.owner_id, s.name) > (:owner, :name) ORDER BY s.owner_id, s.name LIMIT :limit
+    """
+).bindparams(bindparam("group", type_=TEXT))
 _BY_IDS: Final = text(f"{_SELECT} AND s.id IN (SELECT jsonb_array_elements_text(:ids))").bindparams(
     bindparam("ids", type_=JSONB)
 )
-_EVERY: Final = _GROUP.columns(**_COLUMNS)
+_EVERY: Final = _PAGE.columns(**_COLUMNS)
 _SOME: Final = _BY_IDS.columns(**_COLUMNS)
 
 
 async def every(connection: AsyncConnection, group: str | None = None) -> list[LiveRow]:
     """All of them, or those of one resource group, in no order."""
-    return [_row(row) for row in await connection.execute(_EVERY, {"group": group})]
+    return [row async for page in pages(connection, group) for row in page]
+
+
+async def pages(connection: AsyncConnection, group: str | None = None) -> AsyncIterator[list[LiveRow]]:
+    """The same bit by bit, so that thousands do not hold up everybody else in this process."""
+    owner, name = "", ""
+    while True:
+        values = {"group": group, "owner": owner, "name": name, "limit": _PAGE_SIZE}
+        found = [_row(row) for row in await connection.execute(_EVERY, values)]
+        yield found
+        if len(found) < _PAGE_SIZE:
+            return
+        owner, name = found[-1].owner_id, found[-1].name
 
 
 async def some(connection: AsyncConnection, session_ids: Sequence[str]) -> list[LiveRow]:
