@@ -10,11 +10,12 @@ import numpy as np
 
 from madang.domain.devices import WHOLE
 from madang.domain.session import Layout
+from madang.scheduling.ends import NEVER
 from madang.scheduling.holds import Amount, Hold
 from madang.scheduling.room import Room
 from madang.scheduling.shortage import lacks
 from madang.scheduling.snapshot import Flags, Form
-from madang.scheduling.timeline import NEVER, Timeline
+from madang.scheduling.timeline import Timeline
 from madang.scheduling.topology import places_for
 
 

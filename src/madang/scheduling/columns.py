@@ -232,6 +232,18 @@ class HoldingColumns:
             _sized(self.milli, size),
         )
 
+    def plus(self, more: HoldingColumns) -> HoldingColumns:
+        """These rows and then others."""
+        return HoldingColumns(
+            np.concatenate([self.node, more.node]),
+            np.concatenate([self.user, more.user]),
+            np.concatenate([self.started, more.started]),
+            np.concatenate([self.ends, more.ends]),
+            np.concatenate([self.slots, more.slots]),
+            np.concatenate([self.kind, more.kind]),
+            np.concatenate([self.milli, more.milli]),
+        )
+
     def move(self, row: int, to: int) -> None:
         """Write one row over another."""
         for numbers in (self.node, self.user, self.slots, self.kind, self.milli):

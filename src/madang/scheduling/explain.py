@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -37,6 +38,7 @@ class Explainer:
         self._group = group
         self._near: dict[tuple[int, int], _Found] = {}
         self._far: dict[tuple[int, int], _Found] = {}
+        self._told: dict[tuple[int, int, int], Why] = {}  # far back, where many places are told as one
         self._impossible: dict[int, Why | None] = {}
 
     def why(self, form: int, mask: int, place: int, of: int) -> tuple[Why, int, int]:
@@ -44,8 +46,12 @@ class Explainer:
         place and the length of the queue. Far back the place is rounded and the length, which always changes, is 0.
         """
         if place > EXACT:
-            code, values = self._remembered(self._far, form, mask, far=True)
-            return Why(code, {**values, "position": rounded(place)}), rounded(place), 0
+            about = rounded(place)
+            why = self._told.get((form, mask, about))
+            if why is None:
+                code, values = self._remembered(self._far, form, mask, far=True)
+                why = self._told[form, mask, about] = Why(code, {**values, "position": about})
+            return why, about, 0
         # The head of the queue is told where more room would start it; all others, where most of the room is.
         known = self._find(self._snapshot.forms[form], mask, far=False, head=True) if place == 1 else None
         code, values = known or self._remembered(self._near, form, mask, far=False)
@@ -191,6 +197,7 @@ def _claimed(shape: Shape) -> dict[str, Value]:
     return values
 
 
+@lru_cache(maxsize=1 << 16)
 def rounded(place: int) -> int:
     """One significant digit, so that what is said stays the same for a while."""
     step: int = 10 ** (len(str(place)) - 1)

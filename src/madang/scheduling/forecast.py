@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from madang.scheduling.backfill import needed
+from madang.scheduling.ends import NEVER
 from madang.scheduling.holds import Hold
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Snapshot
-from madang.scheduling.timeline import NEVER, Timeline
+from madang.scheduling.timeline import Timeline
 
 
 def forecast(

@@ -6,7 +6,8 @@ import numpy as np
 
 from madang.domain.devices import WHOLE, Claim
 from madang.scheduling.capacity import allowed_devices, how_many
-from madang.scheduling.columns import Amounts, DeviceColumns, Flags, NodeColumns
+from madang.scheduling.columns import Amounts, DeviceColumns, Flags, HoldingColumns, NodeColumns
+from madang.scheduling.ends import Ends
 from madang.scheduling.rows import Shape
 
 
@@ -38,7 +39,7 @@ class Memory:
     """Belongs to the snapshots of one lineage, whose nodes stay the same but for what is used of them.
 
     What depends on that is kept together with the versions of the nodes it was made of: `fits` are the nodes on which a
-    shape fits, `sums` what devices of some models come to.
+    shape fits, `sums` what devices of some models come to. `ends` belong to the very columns they were made of.
     """
 
     def __init__(self, nodes: NodeColumns) -> None:
@@ -47,6 +48,7 @@ class Memory:
         self._allowed: dict[tuple[str, tuple[str, ...]], Flags | None] = {}
         self._largest: dict[int, Amounts] = {}
         self.fits: dict[int, tuple[Amounts, Flags]] = {}
+        self.ends: tuple[HoldingColumns, Ends] | None = None
         self.sums: dict[tuple[str, tuple[str, ...]], tuple[Amounts, DeviceSums]] = {}
         devices = [int(columns.present.sum()) * WHOLE for columns in nodes.devices.values()]
         self.total: Amounts = np.array([*nodes.capacity.sum(axis=1).tolist(), *devices], dtype=np.int64)

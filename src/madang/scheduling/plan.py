@@ -45,7 +45,7 @@ def plan(snapshot: Snapshot, now: float, policy: Policy = Policy(), *, reasons: 
     """
     found = gate(snapshot, now, policy, reasons=reasons)
     serving = Serving(snapshot, found.line, now, policy, PLACEMENTS[policy.placement])
-    serving.serve(QUEUES[policy.queue])
+    serving.serve(QUEUES[policy.queue], reasons=reasons)
     decisions: list[Decision] = [*serving.placements, *serving.preempted, *found.expired]
     if reasons:
         decisions += waits(serving)

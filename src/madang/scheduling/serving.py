@@ -11,6 +11,7 @@ from madang.domain.session import SessionKind
 from madang.domain.why import Why
 from madang.scheduling.backfill import keep_for
 from madang.scheduling.decisions import Placement, Preempt
+from madang.scheduling.ends import NEVER
 from madang.scheduling.explain import Explainer, has_room
 from madang.scheduling.gang import Spot, Take, place, place_on
 from madang.scheduling.holds import Hold, Rooms, places_of
@@ -20,7 +21,7 @@ from madang.scheduling.preempt import Freed, Preemption
 from madang.scheduling.queue.base import Line, QueuePolicy, Turn
 from madang.scheduling.reserve import carve, kept_now
 from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
-from madang.scheduling.timeline import NEVER, Begun, Timeline
+from madang.scheduling.timeline import Begun, Timeline
 
 _PROTECTED: Final = 3
 """For so many waiting sessions at most room is kept: the first of the queue, and the oldest ones."""
@@ -54,33 +55,35 @@ class Serving:
         self._vain: set[tuple[int, int, int]] = set()  # the same, with a priority: for whom nobody can give way
         self._begun: list[Begun] = []
         self._leaving: list[Freed] = []
+        self._due: list[tuple[int, Flags]] = []  # for whom room has to be kept from these before any more is given
+        self._forms: int | None = None  # how many there are in the line
         self._taken = 0
         self._timeline: tuple[int, Timeline] | None = None
 
-    def serve(self, queue: QueuePolicy) -> None:
-        """Give everybody in turn what there is."""
+    def serve(self, queue: QueuePolicy, *, reasons: bool) -> None:
+        """Give everybody in turn what there is. Without `reasons` who waits, and for when, is not found out in full."""
         turn = queue.begin(self.snapshot, self._line, self.now, self.policy)
         self._keep_first(turn, by_arrival=queue.by_arrival)
         stopped = False
         while (row := turn.next()) is not None:
-            form, mask = self.form[row], self.mask[row]
             spots = self._place_kept(row) if row in self.kept else None
-            if spots is None:
-                if stopped or form in self._full or (form, mask) in self._dead:
-                    if self._put_off(row) and not stopped:
-                        self._preempt(row)
-                    continue
-                spots = self._place(row, form, mask)
+            tried = spots is not None or not (stopped or self._known_full(row))
+            if spots is None and tried:
+                spots = self._place(row)
             if spots is not None:
                 turn.placed(row)
-                self._write_down(row, form, spots)
+                self._write_down(row, spots)
                 continue
-            self._dead.add((form, mask))
-            if not mask or not has_room(self.snapshot.forms[form], self.rooms.base):
-                self._full.add(form)
             if self._put_off(row):
-                stopped = not self.policy.backfill
-                self._blocked(row)
+                if tried:
+                    stopped = not self.policy.backfill
+                    self._blocked(row)
+                elif not stopped:
+                    self._preempt(row)
+            if tried and not reasons and self._all_full():
+                break
+        if reasons:
+            self._keep_due()
 
     def timeline(self) -> Timeline:
         """Room over time from what is free now."""
@@ -105,26 +108,51 @@ class Serving:
 
         return take
 
-    def _place(self, row: int, number: int, mask: int) -> list[Spot] | None:
-        return place(self.snapshot.forms[number], self.rooms.room(mask), self.rooms.chooser(mask), self._take(row))
+    def _known_full(self, row: int) -> bool:
+        return self.form[row] in self._full or (self.form[row], self.mask[row]) in self._dead
+
+    def _all_full(self) -> bool:
+        """Whether no more can be decided in this pass."""
+        if self._forms is None:
+            self._forms = len(np.unique(self.snapshot.requests.form[self._line.rows]))
+        return len(self._full) == self._forms and not self.policy.preemption
+
+    def _place(self, row: int) -> list[Spot] | None:
+        number = self.form[row]
+        form = self.snapshot.forms[number]
+        if self._due or self.mask[row]:
+            if not has_room(form, self.rooms.base):
+                self._full.add(number)
+                return None
+            self._keep_due()
+            if row in self.kept and (spots := self._place_kept(row)) is not None:
+                return spots
+        mask = self.mask[row]
+        spots = place(form, self.rooms.room(mask), self.rooms.chooser(mask), self._take(row))
+        if spots is None:
+            self._dead.add((number, mask))
+            if not mask:
+                self._full.add(number)
+        return spots
 
     def _place_kept(self, row: int) -> list[Spot] | None:
         """Place a row on the room that is kept for it, if that is free already."""
         if self.starts[row] > self.now:
             return None
-        number, mask = self.kept[row], self.mask[row]
-        hold, form = self.rooms.holds[number], self.snapshot.forms[self.form[row]]
-        self._masks &= ~(1 << number)
-        self.mask = self._masks.tolist()
+        hold, mask = self.rooms.holds[self.kept[row]], self.mask[row]
+        form = self.snapshot.forms[self.form[row]]
         return place_on(hold.nodes, form, self.rooms.room(mask), self.rooms.chooser(mask), self._take(row))
 
-    def _write_down(self, row: int, number: int, spots: list[Spot]) -> None:
-        snapshot, shape = self.snapshot, self.snapshot.forms[number].shape
+    def _write_down(self, row: int, spots: list[Spot]) -> None:
+        snapshot, shape = self.snapshot, self.snapshot.forms[self.form[row]].shape
         asked = snapshot.shapes[shape]
         kind = asked.claim.kind if asked.claim else ""
         parts = tuple(Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots)
         self.placements.append(Placement(snapshot.requests.rows[row].id, parts))
         self._taken += 1
+        if row in self.kept:
+            self._masks &= ~(1 << self.kept.pop(row))
+            self.mask = self._masks.tolist()
         ends = float(self._ends[row])
         if ends < NEVER:
             self._begun += [
@@ -140,26 +168,29 @@ class Serving:
         return True
 
     def _blocked(self, row: int) -> None:
-        """There is no room for a row whose turn it is."""
-        first = len(self.waiting) == 1
-        if self._preempt(row):
+        """There is no room for a row whose turn it is: room is kept for it, as soon as somebody could take it."""
+        if self._preempt(row) or not self.policy.backfill:
             return
-        if not self.policy.backfill:
-            return
-        if first:
+        if len(self.waiting) == 1:
             # Nobody who comes after the head of the queue may delay it.
-            self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
-        elif row not in self.kept and len(self.kept) < _PROTECTED and row == min(self.waiting):
-            self._keep(row, self._younger(row))
+            self._due.append((row, np.ones(len(self.mask), dtype=np.bool_)))
+        elif row not in self.kept and len(self.kept) + len(self._due) < _PROTECTED and row == min(self.waiting):
+            self._due.append((row, self._younger(row)))
+
+    def _keep_due(self) -> None:
+        due, self._due = self._due, []
+        for row, others in due:
+            self._keep(row, others)
 
     def _preempt(self, row: int) -> bool:
         """Let others give way to an interactive session; returns whether they do."""
         request = self.snapshot.requests.rows[row]
-        key = self.form[row], self.mask[row], request.priority
         if not self.policy.preemption or request.kind is not SessionKind.INTERACTIVE:
             return False
+        key = self.form[row], self.mask[row], request.priority
         if row in self.giving_way or key in self._vain:
             return False
+        self._keep_due()
         form, soon = self.snapshot.forms[key[0]], self.now + self.policy.grace_seconds
         left = self.timeline().behind(self.rooms.binding(key[1]))
         # Nobody leaves for who will have room before anybody could have left.
@@ -214,7 +245,7 @@ class Serving:
         for row in rows[waited].tolist():
             if self.impossible(row) is None and turn.owed(row):
                 if row not in self.kept:
-                    self._keep(row, self._younger(row))
+                    self._due.append((row, self._younger(row)))
                 return
 
     def _younger(self, row: int) -> Flags:

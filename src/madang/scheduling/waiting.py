@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from madang.domain.why import Value, Why, WhyCode
 from madang.scheduling.decisions import Wait
+from madang.scheduling.ends import NEVER
 from madang.scheduling.explain import EXACT
 from madang.scheduling.forecast import forecast
 from madang.scheduling.serving import Serving
-from madang.scheduling.timeline import NEVER
 
 
 def waits(serving: Serving) -> list[Wait]:

@@ -93,7 +93,7 @@ def _replays(draw: st.DrawFn) -> Replay:
 
 
 @given(_replays())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_head_starts_no_later_than_it_was_first_told(replay: Replay) -> None:
     replay.play()
     for name, promise in replay.promised.items():
@@ -148,20 +148,20 @@ def test_a_large_session_does_not_starve_under_a_stream_of_small_ones(queue: Que
     """Nobody tells how long anything runs, and there is always somebody who would take a GPU that comes free."""
     random = Random(3)
     nodes = [gpu_node(f"n{at}", 4) for at in range(3)]
-    small = [Request(f"s{at:03}", {}, at * 1.5, claim=gpus(1), user=f"u{at % 5}") for at in range(400)]
+    small = [Request(f"s{at:03}", {}, at * 1.5, claim=gpus(1), user=f"u{at % 5}") for at in range(240)]
     large = Request("large", {}, 60.0, claim=gpus(4), user="u0")
     lasts = {one.id: random.uniform(10.0, 30.0) for one in small} | {"large": 10.0}
     replay = Replay(nodes, [*small, large], lasts, Policy(queue=queue, backfill=backfill, aging_seconds=60.0))
     replay.play(10**6)
     assert replay.started["large"] <= 60.0 + 60.0 + 90.0
-    assert len(replay.started) == 401, "the small ones are served as well"
+    assert len(replay.started) == 241, "the small ones are served as well"
 
 
 @pytest.mark.parametrize("queue", QUEUES)
 def test_a_gang_over_several_nodes_does_not_starve_either(queue: Queue) -> None:
     random = Random(5)
     nodes = [gpu_node(f"n{at}", 4) for at in range(3)]
-    small = [Request(f"s{at:03}", {}, at * 1.5, claim=gpus(1), user=f"u{at % 5}") for at in range(400)]
+    small = [Request(f"s{at:03}", {}, at * 1.5, claim=gpus(1), user=f"u{at % 5}") for at in range(240)]
     large = Request("large", {}, 60.0, claim=gpus(2), user="u0", size=4)
     lasts = {one.id: random.uniform(10.0, 30.0) for one in small} | {"large": 10.0}
     replay = Replay(nodes, [*small, large], lasts, Policy(queue=queue, aging_seconds=60.0))

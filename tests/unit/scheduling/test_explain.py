@@ -109,7 +109,7 @@ def _times(node: Node, count: int, request: Request | None = None) -> Node:
 
 
 @given(worlds(), policies())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_reason_is_true_because_what_it_asks_for_places_the_session(world: World, policy: Policy) -> None:
     by_id = {request.id: request for request in world.requests}
     decisions = world.plan(policy=policy)
@@ -133,7 +133,7 @@ def test_every_reason_is_true_because_what_it_asks_for_places_the_session(world:
 
 
 @given(worlds(), policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_places_are_counted_through_and_read_well_in_both_languages(world: World, policy: Policy) -> None:
     waits = [one for one in world.plan(policy=policy) if isinstance(one, Wait)]
     queued = [one for one in waits if one.position]

@@ -27,7 +27,7 @@ from tests.unit.scheduling.worlds import (
 
 
 @given(worlds(), policies())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_nothing_is_given_twice_and_every_session_gets_one_decision(world: World, policy: Policy) -> None:
     decisions = world.plan(policy=policy)
     own = [one for one in decisions if not isinstance(one, Preempt)]
@@ -40,7 +40,7 @@ def test_nothing_is_given_twice_and_every_session_gets_one_decision(world: World
 
 
 @given(worlds(), policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_room_is_left_idle_only_where_it_is_kept_for_somebody(world: World, policy: Policy) -> None:
     decisions = world.plan(policy=policy)
     ledger = Ledger(world.nodes, world.running)
@@ -53,7 +53,7 @@ def test_room_is_left_idle_only_where_it_is_kept_for_somebody(world: World, poli
 
 
 @given(worlds(), policies())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_the_input_does_not_matter(world: World, policy: Policy) -> None:
     expected = world.plan(policy=policy)
     random = Random(7)
@@ -63,7 +63,7 @@ def test_the_order_of_the_input_does_not_matter(world: World, policy: Policy) ->
 
 
 @given(worlds(), policies("fifo"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_nobody_overtakes_in_a_strict_queue(world: World, policy: Policy) -> None:
     world.requests = [replace(request, priority=0) for request in world.requests]
     decisions = world.plan(policy=replace(policy, backfill=False, preemption=False))
@@ -75,7 +75,7 @@ def test_nobody_overtakes_in_a_strict_queue(world: World, policy: Policy) -> Non
 
 
 @given(worlds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_backfilling_takes_nothing_from_those_a_strict_queue_would_have_served(world: World) -> None:
     world.requests = [replace(request, priority=0) for request in world.requests]
     strict = placements(world.plan(policy=Policy(backfill=False)))

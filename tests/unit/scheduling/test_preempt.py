@@ -148,7 +148,7 @@ def test_a_gang_gives_way_as_a_whole_and_counts_as_a_whole() -> None:
 
 
 @given(worlds(), requests(1, prefix="i"))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_victim_could_be_spared_and_all_of_them_are_enough(world: World, asked: list[Request]) -> None:
     world.requests = [replace(one, kind=SessionKind.INTERACTIVE) for one in asked]
     # Who should have ended already may leave at any moment, so nobody else has to.
@@ -165,7 +165,7 @@ def test_no_victim_could_be_spared_and_all_of_them_are_enough(world: World, aske
 
 
 @given(worlds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_nobody_gives_way_twice_and_every_one_to_an_interactive_session(world: World) -> None:
     chosen = [one for one in world.plan(NOW, POLICY) if isinstance(one, Preempt)]
     assert len({one.session_id for one in chosen}) == len(chosen)

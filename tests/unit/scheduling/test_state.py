@@ -125,7 +125,7 @@ def _histories(draw: st.DrawFn) -> list[tuple[str, object]]:
 
 
 @given(_histories())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_state_kept_bit_by_bit_is_the_same_as_one_made_from_scratch(steps: list[tuple[str, object]]) -> None:
     state = ClusterState()
     known: dict[str, Node] = {}

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 
 from madang.domain.session import Layout
 from madang.scheduling.decisions import Wait
+from madang.scheduling.ends import NEVER
 from madang.scheduling.policy import Policy
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Request, Running
-from madang.scheduling.timeline import NEVER, Timeline
+from madang.scheduling.timeline import Timeline
 from tests.unit.scheduling.worlds import Ledger, World, gpu_node, gpus, placements, requests, run, worlds
 
 NOW = 100.0
@@ -22,7 +23,7 @@ def _end(one: Running) -> float:
 
 
 @given(worlds(), requests(3, prefix="q"))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_the_earliest_start_is_the_first_end_after_which_all_fits(world: World, asked: list[Request]) -> None:
     world.requests = asked
     snapshot = world.snapshot()
@@ -50,7 +51,7 @@ def test_the_earliest_start_is_the_first_end_after_which_all_fits(world: World, 
 
 
 @given(worlds(), requests(3, prefix="q"))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_room_that_comes_free_later_is_told_like_room_of_known_ends(world: World, asked: list[Request]) -> None:
     """Taking sessions out of what is known and giving their room back by hand makes no difference."""
     world.requests = asked

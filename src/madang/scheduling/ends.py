@@ -1,0 +1,44 @@
+"""The known ends of what runs, node by node in order of time, and what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from madang.scheduling.columns import Amounts, DeviceColumns, HoldingColumns, Times
+
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ends:
+    """E known ends by node and time, with what those of a node up to each of them give back in all."""
+
+    node: Amounts
+    time: Times
+    first: Amounts  # (N + 1,): where the ends of every node begin
+    slots: Amounts  # (E, K)
+    devices: dict[str, Amounts]  # (E, D) by kind
+
+    @classmethod
+    def of(cls, holdings: HoldingColumns, devices: Mapping[str, DeviceColumns], nodes: int) -> Ends:
+        """The ends of holdings on so many nodes."""
+        known = np.flatnonzero(np.isfinite(holdings.ends))
+        rows = known[np.lexsort((holdings.ends[known], holdings.node[known]))]
+        node = holdings.node[rows]
+        first = np.searchsorted(node, np.arange(nodes + 1))
+        back = {}
+        for number, (name, columns) in enumerate(devices.items()):
+            milli = np.where((holdings.kind[rows] == number)[:, None], holdings.milli[rows], 0)
+            back[name] = _up_to(milli[:, : columns.index.shape[1]], first[node])
+        return cls(node, holdings.ends[rows], first, _up_to(holdings.slots[rows], first[node]), back)
+
+
+def _up_to(given: Amounts, begins: Amounts) -> Amounts:
+    """Sums of rows, each from the row where it begins."""
+    total = np.zeros((len(given) + 1, given.shape[1]), dtype=np.int64)
+    np.cumsum(given, axis=0, out=total[1:])
+    sums: Amounts = total[1:] - total[begins]
+    return sums
