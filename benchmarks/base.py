@@ -56,6 +56,7 @@ BUDGETS = {
     "openb-fgd-100": Budget("%", 95.2, at_least=True),
     "openb-fgd-130": Budget("%", 95.4, at_least=True),
     "openb-pack-100": Budget("%", 92.5, at_least=True),
+    "openb-gain": Budget("points", 0, at_least=True),
 }
 
 

@@ -12,12 +12,13 @@ from typing import Final
 from rich.table import Table
 
 from benchmarks.base import Bench, Result
+from benchmarks.changed import CHANGES
 from madang.scheduling.policy import PlacementName
 from madang.scheduling.simulate.fill import fill
 from madang.scheduling.simulate.trace import read_trace
 from scripts.private_platform import ROOT
 
-NAMES = ("openb-fgd-100", "openb-fgd-130", "openb-pack-100")
+NAMES = ("openb-fgd-100", "openb-fgd-130", "openb-pack-100", "openb-gain")
 SEEDS: Final = range(10)
 POLICIES: Final[Sequence[PlacementName]] = ("fgd", "pack")
 PUBLISHED: Final = {"openb-fgd-100": 95.2, "openb-fgd-130": 95.4, "openb-pack-100": 92.9}
@@ -30,10 +31,11 @@ def trace_files() -> tuple[Path, Path]:
     return place / "openb_node_list_gpu_node.csv", place / "openb_pod_list_default.csv"
 
 
-def fill_once(job: tuple[PlacementName, int]) -> tuple[float, float]:
+def fill_once(job: tuple[PlacementName, int, str]) -> tuple[float, float]:
     """The allocated share of all GPUs, in percent, when arrivals stand at 100% and at 130%."""
-    placement, seed = job
-    marks = fill(read_trace(*trace_files()), placement, 1.3, seed).marks
+    placement, seed, change = job
+    trace = read_trace(*trace_files())
+    marks = fill(CHANGES[change](trace) if change else trace, placement, 1.3, seed).marks
     return 100 * marks[100].allocated, 100 * marks[130].allocated
 
 
@@ -42,27 +44,25 @@ def measure(bench: Bench) -> Sequence[Result]:
     if missing:
         bench.say(f"  There is no trace: {missing[0]} is absent. Set MADANG_OPENB to the directory that holds it.")
         return []
-    jobs = [(placement, seed) for placement in POLICIES for seed in SEEDS]
-    with ProcessPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else os.cpu_count()) as pool:
+    rows = [(str(seed), seed, "") for seed in SEEDS] + [(change, SEEDS[0], change) for change in CHANGES]
+    jobs = [(policy, seed, change) for _, seed, change in rows for policy in POLICIES]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(jobs, pool.map(fill_once, jobs), strict=True))
     columns = {
-        f"openb-{policy}-{mark}": [found[policy, seed][at] for seed in SEEDS]
+        f"openb-{policy}-{mark}": [found[policy, seed, change][at] for _, seed, change in rows]
         for policy in POLICIES
         for at, mark in enumerate((100, 130))
     }
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("seed", *columns):
-        shown.add_column(heading, justify="right")
-    for row, seed in enumerate(SEEDS):
-        shown.add_row(str(seed), *(f"{values[row]:.2f}" for values in columns.values()))
-    shown.add_row("mean", *(f"{statistics.mean(values):.2f}" for values in columns.values()), style="bold")
+    means = {name: statistics.mean(values[: len(SEEDS)]) for name, values in columns.items()}
+    shown = Table("seed or change", *columns, box=None, pad_edge=False)
+    for row, (title, *_) in enumerate(rows):
+        shown.add_row(title, *(f"{values[row]:.2f}" for values in columns.values()))
+        if row == len(SEEDS) - 1:
+            shown.add_row("mean", *(f"{mean:.2f}" for mean in means.values()), style="bold")
     bench.say(shown)
+    gains = [one - other for one, other in zip(columns["openb-fgd-100"], columns["openb-pack-100"], strict=True)]
+    note = f"{len(SEEDS)} seeds; baseline: as published"
     return [
-        Result(
-            name,
-            statistics.mean(columns[name]),
-            PUBLISHED[name],
-            f"{len(SEEDS)} seeds, {min(columns[name]):.2f} to {max(columns[name]):.2f}; baseline: as published",
-        )
-        for name in NAMES
+        *(Result(name, means[name], PUBLISHED[name], note) for name in PUBLISHED),
+        Result("openb-gain", min(gains), None, f"fgd over pack at 100%, the least of {len(gains)} fillings"),
     ]
