@@ -23,7 +23,7 @@ from madang.services.live import request_of, running_of
 _log = structlog.get_logger(__name__)
 
 _STATES = {f"session.{state.value}": state for state in SessionState}
-_KNOWN_ANYWAY = (SessionState.SCHEDULED, SessionState.PREPARING)
+_PLACED = (SessionState.SCHEDULED, SessionState.PREPARING)
 _AT_ONCE = 2000  # events
 
 
@@ -143,7 +143,7 @@ class Picture:
                 if state in ENDED:
                     changed.discard(event.session_id)
                     self.forget(event.session_id)
-                elif state not in _KNOWN_ANYWAY or not self._holds(event.session_id):
+                elif not self._knew(event.session_id, state):
                     changed.add(event.session_id)
             elif event.kind.startswith("node."):
                 touched_nodes.add(str(event.data["node"]))
@@ -207,6 +207,13 @@ class Picture:
     def _holds(self, session_id: str) -> bool:
         row = self.rows.get(session_id)
         return row is not None and row.state is not SessionState.PENDING
+
+    def _knew(self, session_id: str, state: SessionState) -> bool:
+        """Whether an event says nothing that changes the picture."""
+        row = self.rows.get(session_id)
+        if row is None or row.state is SessionState.PENDING:
+            return False
+        return state in _PLACED or (state is SessionState.RUNNING and row.max_seconds is None)
 
     def _waits(self, row: LiveRow) -> None:
         try:

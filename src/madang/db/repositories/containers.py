@@ -42,7 +42,7 @@ def _row(row: Row[*tuple[Any, ...]]) -> ContainerRow:
 
 def held_devices(written: Iterable[Mapping[str, Any]]) -> tuple[HeldDevice, ...]:
     """The column `devices`, read."""
-    return tuple(HeldDevice(one["kind"], one["index"], one["milli"]) for one in written)
+    return tuple([HeldDevice(one["kind"], one["index"], one["milli"]) for one in written])
 
 
 def exit_of(reason: str | None, code: int | None, signal: int | None, message: str | None) -> Exit | None:
