@@ -18,6 +18,8 @@ Times = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 KINDS = tuple(SessionKind)
+NOBODY = 1 << 40
+"""More than any priority."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +193,9 @@ class RequestColumns:
 class HoldingColumns:
     """The room of E containers of running sessions on known nodes; the first axis is E."""
 
+    owner: Sequence[str]  # the session
+    session: Amounts  # a number that all containers of a session have in common
+    yields: Amounts  # the priority of whom the session may have to give way to; NOBODY: it never has to
     node: Amounts
     user: Amounts
     started: Times
@@ -210,7 +215,11 @@ class HoldingColumns:
         milli = np.zeros((len(parts), places.width), dtype=np.int64)
         for row, (_, part) in enumerate(parts):
             places.write(part, slots[row], milli[row])
+        numbers: dict[str, int] = {}
         return cls(
+            [one.id for one, _ in parts],
+            np.array([numbers.setdefault(one.id, len(numbers)) for one, _ in parts], dtype=np.int64),
+            np.array([yields(one) for one, _ in parts], dtype=np.int64),
             np.array([places.node[part.node] for _, part in parts], dtype=np.int64),
             np.array([interned.user(one.user) for one, _ in parts], dtype=np.int64),
             np.array([one.started for one, _ in parts], dtype=np.float64),
@@ -223,6 +232,9 @@ class HoldingColumns:
     def sized(self, size: int) -> HoldingColumns:
         """A copy with so many rows: the first ones, or all and room for more."""
         return HoldingColumns(
+            self.owner[:size],
+            _sized(self.session, size),
+            _sized(self.yields, size),
             _sized(self.node, size),
             _sized(self.user, size),
             _sized(self.started, size),
@@ -235,6 +247,9 @@ class HoldingColumns:
     def plus(self, more: HoldingColumns) -> HoldingColumns:
         """These rows and then others."""
         return HoldingColumns(
+            [*self.owner, *more.owner],
+            np.concatenate([self.session, more.session]),
+            np.concatenate([self.yields, more.yields]),
             np.concatenate([self.node, more.node]),
             np.concatenate([self.user, more.user]),
             np.concatenate([self.started, more.started]),
@@ -245,11 +260,17 @@ class HoldingColumns:
         )
 
     def move(self, row: int, to: int) -> None:
-        """Write one row over another."""
-        for numbers in (self.node, self.user, self.slots, self.kind, self.milli):
+        """Write one row over another, but for its owner."""
+        for numbers in (self.session, self.yields, self.node, self.user, self.slots, self.kind, self.milli):
             numbers[to] = numbers[row]
         for times in (self.started, self.ends):
             times[to] = times[row]
+
+
+def yields(one: Running) -> int:
+    """The priority from which on an interactive session may take the room of a running one."""
+    gives = one.preemptible and one.kind is SessionKind.BATCH and not one.making_room_for
+    return one.priority if gives else NOBODY
 
 
 _Number = TypeVar("_Number", bound=np.generic)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from madang.scheduling.columns import Amounts, DeviceColumns, HoldingColumns, Times
 
@@ -32,13 +34,17 @@ class Ends:
         back = {}
         for number, (name, columns) in enumerate(devices.items()):
             milli = np.where((holdings.kind[rows] == number)[:, None], holdings.milli[rows], 0)
-            back[name] = _up_to(milli[:, : columns.index.shape[1]], first[node])
-        return cls(node, holdings.ends[rows], first, _up_to(holdings.slots[rows], first[node]), back)
+            back[name] = sums_from(milli[:, : columns.index.shape[1]], first[node])
+        return cls(node, holdings.ends[rows], first, sums_from(holdings.slots[rows], first[node]), back)
 
 
-def _up_to(given: Amounts, begins: Amounts) -> Amounts:
-    """Sums of rows, each from the row where it begins."""
-    total = np.zeros((len(given) + 1, given.shape[1]), dtype=np.int64)
-    np.cumsum(given, axis=0, out=total[1:])
-    sums: Amounts = total[1:] - total[begins]
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+def sums_from(amounts: npt.NDArray[_Number], begins: Amounts) -> npt.NDArray[_Number]:
+    """For every row the sum of those from the row `begins` names up to it, shape (E, ...)."""
+    total = np.concatenate(
+        [np.zeros((1, *amounts.shape[1:]), dtype=amounts.dtype), np.cumsum(amounts, axis=0, dtype=amounts.dtype)]
+    )
+    sums: npt.NDArray[_Number] = total[1:] - total[begins]
     return sums

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from madang.domain.devices import WHOLE
-from madang.domain.session import Layout, SessionKind
+from madang.domain.session import Layout
 from madang.scheduling.capacity import how_many
+from madang.scheduling.columns import NOBODY
+from madang.scheduling.ends import sums_from
 from madang.scheduling.holds import Amount
 from madang.scheduling.room import Room
-from madang.scheduling.snapshot import Amounts, Form, Request, Running, Snapshot
+from madang.scheduling.snapshot import Amounts, Flags, Form, Request, Snapshot, Times
 from madang.scheduling.timeline import Timeline
+
+_LOOKED_AT = 12  # so many nodes, where the least work would be lost at first sight, are looked at closely
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +39,43 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class Victims:
-    """The sessions that give way, and all the room that they free."""
+    """The sessions that give way, with their numbers among the holdings, and all the room that they free."""
 
-    sessions: tuple[Running, ...]
+    sessions: tuple[str, ...]
+    numbers: tuple[int, ...]
     freed: tuple[Freed, ...]
 
 
-@dataclass(slots=True)
-class _Candidate:
-    session: Running
-    work: tuple[float, float]  # device-seconds, then slot-seconds, that would be lost
-    nodes: frozenset[int]
-    room: dict[int, Amount] = field(default_factory=dict)  # that it holds, by node; filled in when looked at
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """What sessions that may have to give way hold, one row for a session and a node, by node and the work at stake."""
+
+    owner: npt.NDArray[np.str_]
+    session: Amounts
+    yields: Amounts
+    node: Amounts
+    work: Times  # (2, C): device-seconds and slot-seconds that would be lost with the session
+    slots: Amounts  # (C, K)
+    devices: Mapping[str, Amounts]  # (C, D) by kind
+    ends: Times
+
+    def some(self, which: Flags) -> _Candidates:
+        """Some of the rows."""
+        rows = np.flatnonzero(which)
+        return _Candidates(
+            self.owner[rows],
+            self.session[rows],
+            self.yields[rows],
+            self.node[rows],
+            self.work[:, rows],
+            self.slots[rows],
+            {kind: milli[rows] for kind, milli in self.devices.items()},
+            self.ends[rows],
+        )
+
+    def amount(self, row: int) -> Amount:
+        """The room of a row."""
+        return Amount(self.slots[row], {kind: milli[row] for kind, milli in self.devices.items()})
 
 
 class Preemption:
@@ -53,11 +83,8 @@ class Preemption:
 
     def __init__(self, snapshot: Snapshot, now: float) -> None:
         self._snapshot = snapshot
-        self._places = snapshot.places
         self._now = now
-        self._gone: set[str] = set()
-        self._total: list[int] = np.maximum(snapshot.memory.total, 1).tolist()
-        self._all: list[_Candidate] | None = None
+        self._left: _Candidates | None = None
 
     def victims(self, request: Request, form: Form, room: Room, timeline: Timeline) -> Victims | None:
         """The victims that lose the least work, no more than needed; None when no node could be cleared enough.
@@ -66,114 +93,145 @@ class Preemption:
         """
         if form.size > 1 and form.layout is not Layout.ONE_NODE:
             return None
-        by_node: dict[int, list[_Candidate]] = {}
-        for one in self._candidates():
-            if one.session.priority <= request.priority and one.session.id not in self._gone:
-                for node in one.nodes:
-                    by_node.setdefault(node, []).append(one)
-        able = room.largest(form.shape) >= form.size
-        # Cheapest first: once the cheapest victim of a node costs more than the best choice so far, nothing is better.
-        order = sorted((node for node in by_node if able[node]), key=lambda node: (by_node[node][0].work, node))
-        best: tuple[tuple[float, float], int, Sequence[_Candidate]] | None = None
-        for node in order:
-            if best is not None and by_node[node][0].work >= best[0]:
-                break
-            free = timeline.free_at(node, self._now)
-            for one in by_node[node]:
-                one.room = one.room or self._room_of(one.session)
-            chosen = self._choose(by_node[node], node, free, form, room)
-            if chosen and (best is None or _work(chosen) < best[0]):
-                best = (_work(chosen), node, chosen)
+        if self._left is None:
+            self._left = _candidates(self._snapshot, self._now)
+        known = self._left.some(self._left.yields <= request.priority)
+        if not len(known.node):
+            return None
+        need = _Need(form, room, timeline.free_everywhere(self._now))
+        best: tuple[tuple[float, float], int, list[int]] | None = None
+        for node in _promising(known, need):
+            rows = np.flatnonzero(known.node == node).tolist()
+            chosen = _least(rows, known, node, need)
+            key = (_work(chosen, known), node, chosen)
+            if chosen and (best is None or key < best):
+                best = key
         if best is None:
             return None
-        chosen = best[2]
-        self._gone |= {one.session.id for one in chosen}
-        freed = []
-        for one in chosen:
-            ends = np.inf if one.session.ends is None else max(one.session.ends, self._now)
-            freed += [Freed(node, room, ends) for node, room in one.room.items()]
-        return Victims(tuple(one.session for one in chosen), tuple(freed))
-
-    def _candidates(self) -> list[_Candidate]:
-        """Whoever may have to give way, the least work first."""
-        if self._all is None:
-            found = [
-                _Candidate(one, self._work(one), self._nodes_of(one))
-                for one in self._snapshot.running
-                if one.preemptible and one.kind is SessionKind.BATCH and not one.making_room_for
-            ]
-            self._all = sorted(found, key=lambda one: (one.work, one.session.id))
-        return self._all
-
-    def _nodes_of(self, one: Running) -> frozenset[int]:
-        known = self._places.node
-        return frozenset(known[part.node] for part in one.parts if part.node in known)
-
-    def _work(self, one: Running) -> tuple[float, float]:
-        seconds = max(self._now - one.started, 0.0)
-        devices = sum(share.milli for part in one.parts for share in part.shares) / WHOLE
-        slots = sum(
-            amount / float(self._total[self._places.slot[slot]])
-            for part in one.parts
-            for slot, amount in part.slots.items()
-        )
-        return devices * seconds, slots * seconds
-
-    def _room_of(self, one: Running) -> dict[int, Amount]:
-        room: dict[int, Amount] = {}
-        for part in one.parts:
-            node = self._places.node.get(part.node)
-            if node is None:
-                continue
-            slots = np.zeros(len(self._snapshot.slots), dtype=np.int64)
-            milli = np.zeros(self._places.width, dtype=np.int64)
-            self._places.write(part, slots, milli)
-            devices = {}
-            if part.kind in self._snapshot.devices:
-                devices[part.kind] = milli[: self._snapshot.devices[part.kind].index.shape[1]]
-            if node in room:
-                room[node].add(Amount(slots, devices))
-            else:
-                room[node] = Amount(slots, devices)
-        return room
-
-    def _choose(
-        self, candidates: Sequence[_Candidate], node: int, free: Amount, form: Form, room: Room
-    ) -> Sequence[_Candidate]:
-        """Of the sessions on a node, cheapest first, some whose room is enough: none of them could be spared."""
-
-        def enough(gone: Iterable[_Candidate]) -> bool:
-            return _fits(form, room, node, free, [one.room[node] for one in gone])
-
-        single = next((one for one in candidates if enough([one])), None)
-        chosen: list[_Candidate] = []
-        for one in candidates:
-            chosen.append(one)
-            if enough(chosen):
-                break
-        else:
-            return []
-        for one in reversed(list(chosen)):
-            rest = [other for other in chosen if other is not one]
-            if enough(rest):
-                chosen = rest
-        return [single] if single is not None and single.work <= _work(chosen) else chosen
+        numbers = known.session[best[2]]
+        rows = np.flatnonzero(np.isin(known.session, numbers)).tolist()
+        freed = [Freed(int(known.node[row]), known.amount(row), max(float(known.ends[row]), self._now)) for row in rows]
+        self._left = self._left.some(~np.isin(self._left.session, numbers))
+        names = tuple(known.owner[row].item() for row in best[2])
+        return Victims(names, tuple(numbers.tolist()), tuple(freed))
 
 
-def _fits(form: Form, room: Room, node: int, free: Amount, more: Sequence[Amount]) -> bool:
-    snapshot = room.snapshot
-    slots = free.slots + sum((one.slots for one in more), np.zeros_like(free.slots))
-    claim = snapshot.shapes[form.shape].claim
-    devices: Amounts | None = None
-    allowed = None
-    if claim is not None and claim.kind in free.devices:
-        devices = free.devices[claim.kind] + sum(one.devices.get(claim.kind, 0) for one in more)
-        every = room.allowed(claim)
-        devices, allowed = devices[None, :], None if every is None else every[node][None, :]
-    count = how_many(snapshot.wanted[form.shape], slots[:, None], claim, devices, allowed)
-    return bool(count[0] >= form.size) and bool(room.suitable(form.shape)[node])
+class _Need:
+    """What a session needs of one node, and what there is of all nodes."""
+
+    def __init__(self, form: Form, room: Room, free: tuple[Amounts, dict[str, Amounts]]) -> None:
+        self._wanted = room.snapshot.wanted[form.shape]
+        self._claim = room.snapshot.shapes[form.shape].claim
+        self._size = form.size
+        self._slots, devices = free
+        self._devices = devices.get(self._claim.kind) if self._claim else None
+        self._allowed = room.allowed(self._claim) if self._claim and self._devices is not None else None
+        self._able = room.largest(form.shape) >= form.size
+
+    def met(self, node: Amounts, slots: Amounts, devices: Mapping[str, Amounts]) -> Flags:
+        """Whether so much more, a row for each of these nodes, would be enough there."""
+        own = may = None
+        if self._claim is not None and self._devices is not None:
+            own = self._devices[node] + devices[self._claim.kind]
+            may = None if self._allowed is None else self._allowed[node]
+        counts = how_many(self._wanted, self._slots[:, node] + slots.T, self._claim, own, may)
+        enough: Flags = (counts >= self._size) & self._able[node]
+        return enough
 
 
-def _work(chosen: Iterable[_Candidate]) -> tuple[float, float]:
-    works = [one.work for one in chosen]
-    return sum(work[0] for work in works), sum(work[1] for work in works)
+def _candidates(snapshot: Snapshot, now: float) -> _Candidates:
+    holdings = snapshot.holdings
+    rows = np.flatnonzero(holdings.yields < NOBODY)
+    # What a session holds on one node in several containers comes free at once.
+    keys, place = np.unique(np.stack([holdings.session[rows], holdings.node[rows]]), axis=1, return_inverse=True)
+    count = keys.shape[1]
+    place = place.reshape(-1)
+    slots = np.zeros((count, holdings.slots.shape[1]), dtype=np.int64)
+    np.add.at(slots, place, holdings.slots[rows])
+    devices = {}
+    for number, (kind, columns) in enumerate(snapshot.devices.items()):
+        of_kind = holdings.kind[rows] == number
+        devices[kind] = np.zeros((count, columns.index.shape[1]), dtype=np.int64)
+        np.add.at(devices[kind], place[of_kind], holdings.milli[rows[of_kind], : columns.index.shape[1]])
+    first = np.zeros(count, dtype=np.int64)
+    first[place] = rows
+    work = _lost(snapshot, rows, now)[:, np.searchsorted(rows, first)]
+    owner = np.array([holdings.owner[row] for row in first.tolist()], dtype=np.str_)
+    order = np.lexsort((owner, work[1], work[0], holdings.node[first]))
+    first = first[order]
+    return _Candidates(
+        owner[order],
+        holdings.session[first],
+        holdings.yields[first],
+        holdings.node[first],
+        work[:, order],
+        slots[order],
+        {kind: milli[order] for kind, milli in devices.items()},
+        holdings.ends[first],
+    )
+
+
+def _lost(snapshot: Snapshot, rows: Amounts, now: float) -> Times:
+    """The device-seconds and slot-seconds that the sessions of some holdings have worked, shape (2, len(rows)).
+
+    Slot-seconds count as parts of what the group has of each slot. A session loses what all of its containers did.
+    """
+    holdings = snapshot.holdings
+    total = np.maximum(snapshot.memory.total[: holdings.slots.shape[1]], 1)
+    seconds = np.maximum(now - holdings.started[rows], 0)
+    devices = holdings.milli[rows].sum(axis=1) / WHOLE * seconds
+    slots = (holdings.slots[rows] / total).sum(axis=1) * seconds
+    _, session = np.unique(holdings.session[rows], return_inverse=True)
+    # Rounded, so that the order in which floats were added up decides nothing.
+    lost: Times = np.stack([np.bincount(session, devices)[session], np.bincount(session, slots)[session]])
+    return lost.round(9)
+
+
+def _promising(known: _Candidates, need: _Need) -> list[int]:
+    """Nodes on which enough would come free, those first where giving way in order of the work at stake costs least;
+    and the one where a single session is the cheapest."""
+    begins = np.flatnonzero(np.concatenate([[True], known.node[1:] != known.node[:-1]]))
+    start = begins[np.searchsorted(begins, np.arange(len(known.node)), side="right") - 1]
+
+    freed = {kind: sums_from(milli, start) for kind, milli in known.devices.items()}
+    enough = np.flatnonzero(need.met(known.node, sums_from(known.slots, start), freed))
+    nodes, at = np.unique(known.node[enough], return_index=True)
+    lost = sums_from(known.work.T, start)[enough[at]]
+    found = [int(node) for node in nodes[np.lexsort((nodes, lost[:, 1], lost[:, 0]))][:_LOOKED_AT]]
+    alone = np.flatnonzero(need.met(known.node, known.slots, known.devices))
+    if len(alone):
+        cheapest = alone[np.lexsort((known.node[alone], known.work[1, alone], known.work[0, alone]))[0]]
+        found.append(int(known.node[cheapest]))
+    return list(dict.fromkeys(found))
+
+
+def _least(rows: list[int], known: _Candidates, node: int, need: _Need) -> list[int]:
+    """Of the rows of a node, which are ordered by the work at stake, some that are enough, none of which could be
+    spared; none when all of them are not enough."""
+
+    at = np.full(len(rows), node)
+
+    def met(slots: Amounts, devices: Mapping[str, Amounts]) -> Flags:
+        return need.met(at[: len(slots)], slots, devices)
+
+    slots, devices = known.slots[rows], {kind: milli[rows] for kind, milli in known.devices.items()}
+    together = np.flatnonzero(
+        met(slots.cumsum(axis=0), {kind: milli.cumsum(axis=0) for kind, milli in devices.items()})
+    )
+    if not len(together):
+        return []
+    chosen = list(range(int(together[0]) + 1))
+    for place in reversed(chosen):
+        rest = [other for other in chosen if other != place]
+        left = {kind: milli[rest].sum(axis=0, keepdims=True) for kind, milli in devices.items()}
+        if met(slots[rest].sum(axis=0, keepdims=True), left)[0]:
+            chosen = rest
+    few = [rows[place] for place in chosen]
+    alone = np.flatnonzero(met(slots, devices))
+    single = [rows[int(alone[0])]] if len(alone) else few
+    return single if _work(single, known) <= _work(few, known) else few
+
+
+def _work(rows: Iterable[int], known: _Candidates) -> tuple[float, float]:
+    lost = known.work[:, list(rows)].sum(axis=1)
+    return float(lost[0]), float(lost[1])

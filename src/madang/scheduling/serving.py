@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,14 +18,21 @@ from madang.scheduling.gang import Spot, Take, place, place_on
 from madang.scheduling.holds import Hold, Rooms, places_of
 from madang.scheduling.placement.base import PlacementPolicy
 from madang.scheduling.policy import Policy
-from madang.scheduling.preempt import Freed, Preemption
+from madang.scheduling.preempt import Preemption
 from madang.scheduling.queue.base import Line, QueuePolicy, Turn
 from madang.scheduling.reserve import carve, kept_now
-from madang.scheduling.snapshot import Amounts, Flags, Part, Snapshot, Times
+from madang.scheduling.snapshot import Flags, Part, Snapshot, Times
 from madang.scheduling.timeline import Begun, Timeline
 
 _PROTECTED: Final = 3
 """For so many waiting sessions at most room is kept: the first of the queue, and the oldest ones."""
+
+_MAKING_ROOM: Final = 32
+_MAKING_ROOM_ANEW: Final = 8
+"""For so many sessions at most others give way at the same time, and begin to in one pass; the next ones have their
+turn afterwards."""
+
+_FEW: Final = 64  # so many placements are told to a timeline one by one; after more of them it is made anew
 
 
 class Serving:
@@ -47,18 +55,18 @@ class Serving:
         self.mask: list[int] = [0] * len(self.form)  # the holds that bind a row
         self._line = line
         self._ends: Times = now + snapshot.requests.max_seconds
-        self._masks: Amounts = np.zeros(len(self.form), dtype=np.int64)
         self._preemption = Preemption(snapshot, now)
         self._members: dict[int, Flags] = {}  # of reservations, by their holds
         self._full: set[int] = set()  # forms that fit nowhere any more
         self._dead: set[tuple[int, int]] = set()  # the same, for those whom some holds bind
         self._vain: set[tuple[int, int, int]] = set()  # the same, with a priority: for whom nobody can give way
         self._begun: list[Begun] = []
-        self._leaving: list[Freed] = []
         self._due: list[tuple[int, Flags]] = []  # for whom room has to be kept from these before any more is given
         self._forms: int | None = None  # how many there are in the line
-        self._taken = 0
-        self._timeline: tuple[int, Timeline] | None = None
+        self._holdings = snapshot.holdings  # with the ends of those who give way
+        self._timeline: Timeline | None = None
+        self._anew = 0  # for how many somebody begins to give way in this pass
+        self._told = 0  # how many of the begun it knows of
 
     def serve(self, queue: QueuePolicy, *, reasons: bool) -> None:
         """Give everybody in turn what there is. Without `reasons` who waits, and for when, is not found out in full."""
@@ -87,12 +95,14 @@ class Serving:
 
     def timeline(self) -> Timeline:
         """Room over time from what is free now."""
-        if self._timeline is None or self._timeline[0] != self._taken:
-            found = Timeline(self.rooms.base, self._begun, self.now)
-            for one in self._leaving:
-                one.give_back(found, self.now + self.policy.grace_seconds)
-            self._timeline = self._taken, found
-        return self._timeline[1]
+        known, told = self._timeline, len(self._begun) - self._told
+        if known is None or told > _FEW:
+            known = Timeline(self.rooms.base, self.now, self._begun, self._holdings)
+        else:
+            for one in self._begun[self._told :]:
+                known.begin(one)
+        self._timeline, self._told = known, len(self._begun)
+        return known
 
     def impossible(self, row: int) -> Why | None:
         """Why the nodes could never hold a row; None when they could."""
@@ -149,15 +159,12 @@ class Serving:
         kind = asked.claim.kind if asked.claim else ""
         parts = tuple(Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots)
         self.placements.append(Placement(snapshot.requests.rows[row].id, parts))
-        self._taken += 1
         if row in self.kept:
-            self._masks &= ~(1 << self.kept.pop(row))
-            self.mask = self._masks.tolist()
+            self._unbind(self.kept.pop(row))
         ends = float(self._ends[row])
-        if ends < NEVER:
-            self._begun += [
-                Begun(shape, node, tuple(places_of(snapshot, shape, node, shares)[1]), ends) for node, shares in spots
-            ]
+        self._begun += [
+            Begun(shape, node, tuple(places_of(snapshot, shape, node, shares)[1]), ends) for node, shares in spots
+        ]
 
     def _put_off(self, row: int) -> bool:
         """The row keeps waiting; returns whether it does so in the queue: what could never be placed blocks nobody."""
@@ -190,6 +197,11 @@ class Serving:
         key = self.form[row], self.mask[row], request.priority
         if row in self.giving_way or key in self._vain:
             return False
+        if (
+            len(self.giving_way) >= _MAKING_ROOM
+            or len({one.for_session for one in self.preempted}) >= _MAKING_ROOM_ANEW
+        ):
+            return False
         self._keep_due()
         form, soon = self.snapshot.forms[key[0]], self.now + self.policy.grace_seconds
         left = self.timeline().behind(self.rooms.binding(key[1]))
@@ -199,10 +211,14 @@ class Serving:
         if found is None:
             self._vain.add(key)
             return False
-        self.preempted += [Preempt(one.id, request.id, self.policy.grace_seconds) for one in found.sessions]
+        self.preempted += [Preempt(one, request.id, self.policy.grace_seconds) for one in found.sessions]
         self.giving_way[row] = len(found.sessions)
-        self._leaving += found.freed
-        self._timeline = None
+        self._anew += 1
+        timeline = self.timeline()
+        for one in found.freed:
+            one.give_back(timeline, soon)
+        leaving = np.isin(self._holdings.session, found.numbers)
+        self._holdings = replace(self._holdings, ends=np.where(leaving, soon, self._holdings.ends))
         self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
         return True
 
@@ -287,7 +303,13 @@ class Serving:
             for before, members in self._members.items():
                 if self.mask[row] >> before & 1 and self.rooms.holds[before].need.keys() & hold.need.keys():
                     bound &= ~members
-        self._masks &= ~(1 << number)
-        self._masks |= bound.astype(np.int64) << number
-        self.mask = self._masks.tolist()
+        self._unbind(number)
+        bit = 1 << number
+        for other in np.flatnonzero(bound).tolist():
+            self.mask[other] |= bit
         return number
+
+    def _unbind(self, number: int) -> None:
+        """A hold binds nobody any more."""
+        rest = ~(1 << number)
+        self.mask = [mask & rest for mask in self.mask]

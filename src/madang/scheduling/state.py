@@ -128,11 +128,10 @@ class _Columns:
         self._interned = Interned()
         self._kinds = list(self._nodes.devices.values())
         holdings = HoldingColumns.of(holding, self._places, self._interned)
-        owners = [one.id for one in holding for part in one.parts if part.node in self._places.node]
         self._requests = RequestTable(RequestColumns.of(waiting, self._interned), self._interned)
         add_holdings(self._nodes, holdings)
         self._held: Amounts = held_by_user(holdings, len(self._interned.users), len(self._kinds))
-        self._holdings = HoldingTable(holdings, owners, self._places, self._interned)
+        self._holdings = HoldingTable(holdings, self._places, self._interned)
         self._wanted: Amounts = wanted_of(self._interned.shapes, self._nodes.slots)
         self._change = 1  # counts changes of nodes
         self._versions: Amounts = np.ones(len(self._nodes.names), dtype=np.int64)

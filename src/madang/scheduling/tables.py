@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from dataclasses import replace
 
 import numpy as np
 
-from madang.scheduling.columns import KINDS, Amounts, HoldingColumns, Interned, Places, RequestColumns
+from madang.scheduling.columns import KINDS, Amounts, HoldingColumns, Interned, Places, RequestColumns, yields
 from madang.scheduling.rows import Request, Running
 
 _LEAST = 64  # rows a table begins with; it doubles when it is full
@@ -86,18 +87,20 @@ class RequestTable:
 class HoldingTable:
     """The room of running sessions. The last row takes the place of one that leaves."""
 
-    def __init__(self, columns: HoldingColumns, owners: list[str], places: Places, interned: Interned) -> None:
+    def __init__(self, columns: HoldingColumns, places: Places, interned: Interned) -> None:
         self._places = places
         self._interned = interned
-        self._owner = owners  # the session of every row
+        self._owner = list(columns.owner)  # the session of every row
+        self._number = len(columns)  # of the next session
         self._rows: dict[str, list[int]] = {}
-        for row, owner in enumerate(owners):
+        for row, owner in enumerate(self._owner):
             self._rows.setdefault(owner, []).append(row)
         self._columns = columns.sized(max(len(columns), _LEAST))
 
     def add(self, running: Running) -> list[int]:
         """A session that is not in the table; returns the rows of its parts on known nodes."""
         found = []
+        self._number += 1
         for part in running.parts:
             node = self._places.node.get(part.node)
             if node is None:
@@ -106,6 +109,8 @@ class HoldingTable:
             if row == len(self._columns.node):
                 self._columns = self._columns.sized(2 * row)
             columns = self._columns
+            columns.session[row] = self._number
+            columns.yields[row] = yields(running)
             columns.node[row] = node
             columns.user[row] = self._interned.user(running.user)
             columns.started[row] = running.started
@@ -147,4 +152,5 @@ class HoldingTable:
 
     def columns(self) -> HoldingColumns:
         """All of them; later changes of the table do not show in it."""
-        return self._columns.sized(len(self._owner))
+        count = len(self._owner)
+        return replace(self._columns.sized(count), owner=self._owner.copy())

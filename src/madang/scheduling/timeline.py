@@ -28,11 +28,12 @@ class Begun:
     ends: float
 
 
-def _ends(snapshot: Snapshot, begun: Sequence[Begun]) -> Ends:
+def _ends(snapshot: Snapshot, holdings: HoldingColumns, begun: Sequence[Begun]) -> Ends:
     """The ends of what runs and of what has been placed since."""
-    holdings, nodes, memory = snapshot.holdings, len(snapshot.nodes), snapshot.memory
-    if begun:
-        return Ends.of(holdings.plus(_holdings(snapshot, begun)), snapshot.devices, nodes)
+    nodes, memory = len(snapshot.nodes), snapshot.memory
+    ending = [one for one in begun if one.ends < NEVER]
+    if ending:
+        return Ends.of(holdings.plus(_holdings(snapshot, ending)), snapshot.devices, nodes)
     if memory.ends is None or memory.ends[0] is not holdings:
         memory.ends = holdings, Ends.of(holdings, snapshot.devices, nodes)
     return memory.ends[1]
@@ -47,6 +48,9 @@ def _holdings(snapshot: Snapshot, begun: Sequence[Begun]) -> HoldingColumns:
             milli[row, place] = amount
     nobody = np.zeros(len(begun), dtype=np.int64)
     return HoldingColumns(
+        [""] * len(begun),
+        nobody,
+        nobody,
         np.array([one.node for one in begun], dtype=np.int64),
         nobody,
         np.zeros(len(begun)),
@@ -117,7 +121,10 @@ class Timeline:
     An end that has passed already may come at any moment: it counts as now. Free room only grows over time.
     """
 
-    def __init__(self, room: Room, begun: Sequence[Begun], now: float) -> None:
+    def __init__(
+        self, room: Room, now: float, begun: Sequence[Begun] = (), holdings: HoldingColumns | None = None
+    ) -> None:
+        """`begun`: what has taken room since the snapshot. `holdings`: None means those of the snapshot."""
         self.snapshot = room.snapshot
         self._room = room
         self._now = now
@@ -129,7 +136,7 @@ class Timeline:
             kind: room.device_free[kind] + np.minimum(WHOLE - columns.used, 0)
             for kind, columns in snapshot.devices.items()
         }
-        self._ends = _ends(snapshot, begun)
+        self._ends = _ends(snapshot, holdings or snapshot.holdings, begun)
         self._lines: dict[int, _Line] = {}  # of nodes of which something else is known by now
         self._times: dict[tuple[int, int], Times] = {}  # found out once for a shape and a count, without these
         self._counts: dict[int, tuple[Amounts, Amounts]] = {}
@@ -143,6 +150,18 @@ class Timeline:
             for node, amount in hold.need.items():
                 left.occupy(node, amount)
         return left
+
+    def begin(self, one: Begun) -> None:
+        """A container starts now."""
+        claim = self.snapshot.shapes[one.shape].claim
+        amount = Amount(self.snapshot.wanted[one.shape])
+        if claim is not None:
+            amount.devices[claim.kind] = np.zeros(self._devices[claim.kind].shape[1], dtype=np.int64)
+            for place, milli in one.places:
+                amount.devices[claim.kind][place] = milli
+        self.occupy(one.node, amount)
+        if one.ends < NEVER:
+            self.give_back(one.node, amount, max(one.ends, self._now))
 
     def occupy(self, node: int, amount: Amount) -> None:
         """Somebody takes room of a node, from now on as far as others are concerned."""

@@ -48,6 +48,8 @@ def _described(snapshot: Snapshot) -> dict[str, object]:
     parts = sorted(
         (
             snapshot.nodes[int(holdings.node[at])],
+            holdings.owner[at],
+            int(holdings.yields[at]),
             snapshot.users[int(holdings.user[at])],
             float(holdings.started[at]),
             float(holdings.ends[at]),

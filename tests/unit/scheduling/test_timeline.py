@@ -27,7 +27,7 @@ def _end(one: Running) -> float:
 def test_the_earliest_start_is_the_first_end_after_which_all_fits(world: World, asked: list[Request]) -> None:
     world.requests = asked
     snapshot = world.snapshot()
-    timeline = Timeline(Room(snapshot), [], NOW)
+    timeline = Timeline(Room(snapshot), NOW)
     for at, request in enumerate(snapshot.requests.rows):
         start, nodes = timeline.earliest(snapshot.forms[int(snapshot.requests.form[at])])
         moments = sorted({NOW, *(_end(one) for one in world.running)} - {NEVER})
@@ -56,14 +56,14 @@ def test_room_that_comes_free_later_is_told_like_room_of_known_ends(world: World
     """Taking sessions out of what is known and giving their room back by hand makes no difference."""
     world.requests = asked
     ending = [one for one in world.running if one.ends is not None]
-    known = Timeline(Room(world.snapshot()), [], NOW)
+    known = Timeline(Room(world.snapshot()), NOW)
     world.running = [replace(one, ends=None) for one in world.running]
     snapshot = world.snapshot()
-    told = Timeline(Room(snapshot), [], NOW)
+    told = Timeline(Room(snapshot), NOW)
     for one in ending:
         alone = replace(world, running=[replace(one, ends=NOW + 1.0)]).snapshot()
         empty = replace(world, running=[]).snapshot()
-        with_it, without = Timeline(Room(alone), [], NOW), Timeline(Room(empty), [], NOW)
+        with_it, without = Timeline(Room(alone), NOW), Timeline(Room(empty), NOW)
         for node in range(len(snapshot.nodes)):
             now, then = with_it.free_at(node, NOW), without.free_at(node, NOW)
             then.slots -= now.slots
