@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from madang.domain.devices import WHOLE, Share
+from madang.domain.devices import Share
 from madang.scheduling.placement.base import Chooser
 from madang.scheduling.placement.losses import UNKNOWN, Losses
-from madang.scheduling.placement.worth import Numbers
+from madang.scheduling.placement.worth import Numbers, codes_of
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Amounts, Flags
 from madang.scheduling.topology import pick
@@ -30,7 +30,8 @@ class _FgdChooser:
         self._room = room
         self._losses = losses
         self._contents: Amounts = losses.all_contents(room)
-        self._asked: dict[int, None] = {}  # rows of shapes that were asked for in this pass
+        self._seen: set[int] = set()  # rows of shapes that were asked for in this pass
+        self._asked: Amounts = np.zeros(0, dtype=np.int64)  # the same
         self._changed: list[int] = []  # nodes that have not been looked at since
 
     def choose(self, shape: int, fits: Flags) -> int:
@@ -54,9 +55,8 @@ class _FgdChooser:
         if self._losses.loss.item(row, content) == UNKNOWN:
             self._losses.compute(np.array([row]), np.array([content]))
         columns = room.snapshot.devices[claim.kind]
-        model, free = divmod(self._losses.code.item(row, content), WHOLE + 1)
-        left, models = room.device_free[claim.kind][node].tolist(), columns.model[node].tolist()
-        place = next(at for at, amount in enumerate(left) if amount == free and models[at] + 1 == model)
+        codes = codes_of(columns.model[node]) + room.device_free[claim.kind][node]
+        place = codes.tolist().index(self._losses.code.item(row, content))
         return (Share(columns.index.item(node, place), claim.milli),)
 
     def taken(self, node: int) -> None:
@@ -64,8 +64,9 @@ class _FgdChooser:
 
     def _row(self, shape: int) -> int:
         row = self._losses.row(self._room.snapshot, shape)
-        if len(self._asked) < _EAGER:
-            self._asked[row] = None
+        if row not in self._seen and len(self._seen) < _EAGER:
+            self._seen.add(row)
+            self._asked = np.array(sorted(self._seen))
         return row
 
     def _look(self) -> None:
@@ -77,7 +78,7 @@ class _FgdChooser:
             self._contents[node] = self._losses.content(self._room, node)
         self._changed.clear()
         if len(self._losses) > known:
-            self._losses.compute(np.array(list(self._asked)), np.arange(known, len(self._losses)))
+            self._losses.compute(self._asked, np.arange(known, len(self._losses)))
 
 
 class FgdPlacement:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from madang.domain.devices import WHOLE, Claim
+from madang.domain.devices import Claim
 from madang.scheduling.columns import Amounts, Flags
 from madang.scheduling.placement.worth import Numbers, Worth, codes_of
 from madang.scheduling.room import Room
@@ -46,7 +46,7 @@ class Losses:
         for name, columns in snapshot.devices.items():
             if columns.index.size:
                 worth = known.get(name) or Worth(name, snapshot.demand, columns, snapshot.slots)
-                self._kinds.append(_Kind(name, worth, codes_of(columns), width))
+                self._kinds.append(_Kind(name, worth, codes_of(columns.model), width))
                 width = self._kinds[-1].columns.stop
         largest = np.maximum(snapshot.capacity.max(axis=1, initial=1), 1)
         self._fullness: Numbers = _NEARLY / largest / max(1, len(largest))
@@ -117,13 +117,14 @@ class Losses:
         # Contents that have never been looked at are valued as they are, in one go with what becomes of others.
         new = np.arange(self._measured, len(self._numbers))
         self._measured = len(self._numbers)
-        row, content = rows.repeat(len(contents)), contents[None].repeat(len(rows), axis=0).ravel()
+        row = rows.repeat(len(contents))
+        content = contents[np.arange(len(row)) % len(contents)]
         now: Amounts = self._contents[new, : self._slots]
         free = np.concatenate([now, self._contents[content, : self._slots] - self._wanted[row]])
         if len(new):
             self._now[new] = (now * self._fullness).sum(axis=1)
             for kind in self._kinds:
-                self._any[new] = np.maximum(self._any[new], _NEARLY * kind.measure(new, self._contents))
+                self._any[new] += _NEARLY * kind.measure(new, self._contents)
         code: Amounts = np.zeros(len(row), dtype=np.int64)
         worth = np.zeros(len(free))
         for kind in self._kinds:
@@ -155,13 +156,14 @@ class _Kind:
         self.base = base  # codes of devices of which nothing is free, (N, D)
         self.columns = slice(first, first + base.shape[1])  # of the contents
         self.worth = worth
-        levels, codes, amounts = worth.fill.shape
-        self._change: Numbers = np.zeros((_SHAPES, codes))
+        levels, self._codes, columns = worth.table.shape
+        self._levels = levels
+        self._table: Numbers = worth.table.reshape(-1, columns)
+        self._change: Numbers = np.zeros((_SHAPES, self._codes))
         self._milli: Amounts = np.zeros(_SHAPES, dtype=np.int64)
         self._count: Amounts = np.zeros(_SHAPES, dtype=np.int64)
-        # Of every content, the sums over its devices of what the worth says of each.
-        self._fill: Numbers = np.zeros((_LEAST, levels, amounts))
-        self._whole: Amounts = np.zeros((_LEAST, worth.whole.shape[1]), dtype=np.int64)
+        # For every content and level the sums over its devices of what the worth says of each.
+        self._sums: Numbers = np.zeros((_LEAST * levels, columns))
 
     def write(self, row: int, claim: Claim | None) -> None:
         """What a row asks for; None: nothing of this kind."""
@@ -171,15 +173,15 @@ class _Kind:
 
     def fit(self, contents: int) -> None:
         """Make the tables large enough for so many contents."""
-        self._fill, self._whole = _longer(self._fill, contents), _longer(self._whole, contents)
+        self._sums = _longer(self._sums, contents * self._levels)
 
     def measure(self, new: Amounts, contents: Amounts) -> Flags:
-        """Sum up the devices of new contents, (M,); returns whether any of them is free."""
+        """Sum up the devices of new contents, which follow on each other; returns which have any to fill, (M,)."""
         codes = contents[new, self.columns]
-        self._fill[new] = self.worth.fill[:, codes].sum(axis=2).swapaxes(0, 1)
-        self._whole[new] = self.worth.whole[codes].sum(axis=1)
-        left: Flags = (codes % (WHOLE + 1)).max(axis=1, initial=0) > 0
-        return left
+        sums = self.worth.table[:, codes].sum(axis=2).swapaxes(0, 1)
+        self._sums[new[0] * self._levels : (new[-1] + 1) * self._levels] = sums.reshape(-1, sums.shape[2])
+        found: Flags = sums[:, -1, 0] > 0
+        return found
 
     def valued(
         self, new: Amounts, pairs: tuple[Amounts, Amounts], free: Amounts, contents: Amounts, chosen: Amounts
@@ -190,17 +192,17 @@ class _Kind:
         `chosen` (L,).
         """
         row, content = pairs
-        worth, count = self.worth, self._count[row]
+        count = self._count[row]
         codes = contents[content, self.columns]
         place = self._change[row[:, None], codes].argmax(axis=1)
         code = codes[np.arange(len(row)), place]
         np.copyto(chosen, code, where=count > 0)
-        level = worth.level(free)
-        then = level[len(new) :]
-        more = (worth.fill[then, code - self._milli[row]] - worth.fill[then, code]) * count[:, None]
-        fill = np.concatenate([self._fill[new, level[: len(new)]], self._fill[content, then] + more])
-        fewer = worth.whole[code] * count[:, None]
-        return worth.of(free, fill, np.concatenate([self._whole[new], self._whole[content] - fewer]))
+        level = self.worth.level(free)
+        sums = self._sums.take(np.concatenate([new, content]) * self._levels + level, axis=0)
+        code += level[len(new) :] * self._codes
+        less = self._table.take(code, axis=0) - self._table.take(code - self._milli[row], axis=0)
+        sums[len(new) :] -= less * count[:, None]
+        return self.worth.of(free, sums)
 
 
 def _longer(table: npt.NDArray[_Number], rows: int) -> npt.NDArray[_Number]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from madang.domain.devices import WHOLE, Share
 from madang.scheduling.placement.base import Chooser
@@ -20,8 +19,12 @@ class _SpreadChooser:
     def __init__(self, room: Room) -> None:
         self._room = room
         snapshot = room.snapshot
-        self._present = {kind: columns.present.sum(axis=1) for kind, columns in snapshot.devices.items()}
-        self._free: Amounts = self._part(np.arange(len(snapshot.nodes)))
+        devices = {kind: columns.present.sum(axis=1) * WHOLE for kind, columns in snapshot.devices.items()}
+        totals = np.concatenate([snapshot.capacity, *(total[None] for total in devices.values())])
+        # A node is as free as the mean of what it has: a unit of each is worth so much of that, shape (K + Q, N).
+        self._unit = (totals > 0) / np.maximum(totals, 1) / np.maximum((totals > 0).sum(axis=0), 1)
+        free = np.concatenate([room.free, *(one.sum(axis=1)[None] for one in room.device_free.values())])
+        self._free: Amounts = np.rint((free * self._unit).sum(axis=0) * _PARTS).astype(np.int64)
 
     def choose(self, shape: int, fits: Flags) -> int:
         return int(np.where(fits, self._free, -1).argmax())
@@ -36,19 +39,10 @@ class _SpreadChooser:
         return (Share(self._room.snapshot.devices[claim.kind].index.item(node, place), claim.milli),)
 
     def taken(self, node: int) -> None:
-        self._free[node] = self._part(np.array([node]))[0]
-
-    def _part(self, nodes: Amounts) -> Amounts:
-        """The mean of the parts that are free of all that M nodes have, (M,)."""
-        room, capacity = self._room, self._room.snapshot.capacity[:, nodes]
-        total: npt.NDArray[np.float64] = (room.free[:, nodes] / np.maximum(capacity, 1)).sum(axis=0)
-        count = (capacity > 0).sum(axis=0)
-        for kind, free in room.device_free.items():
-            present = self._present[kind][nodes]
-            total += free[nodes].sum(axis=1) / np.maximum(present * WHOLE, 1)
-            count += present > 0
-        parts: Amounts = np.rint(total / np.maximum(count, 1) * _PARTS).astype(np.int64)
-        return parts
+        room = self._room
+        free = [*room.free[:, node].tolist(), *(sum(one[node].tolist()) for one in room.device_free.values())]
+        parts = sum(amount * unit for amount, unit in zip(free, self._unit[:, node].tolist(), strict=True))
+        self._free[node] = round(parts * _PARTS)
 
 
 class SpreadPlacement:

@@ -35,18 +35,19 @@ _NEXT_TO_NOTHING: Final = 1e-6
 _CODES: Final = WHOLE + 1
 
 
-def codes_of(columns: DeviceColumns) -> Amounts:
-    """What to add to the free thousandths of devices, shape (N, D), to tell by one number of which model they are."""
-    return (columns.model + 1) * _CODES
+def codes_of(model: Amounts) -> Amounts:
+    """What to add to the free thousandths of devices, to tell by one number of which model (-1: no device) they are."""
+    return (model + 1) * _CODES
 
 
 class Worth:
     """The worth of the free devices of one kind of a node, in thousandths that will probably be filled.
 
     Devices are given by their codes (see `codes_of`), of which there are C; counted slots by the level that they reach
-    (see `level`), of which there are L. `fill` has shape (L, C, 1 + K): how much of a device the containers will fill
-    that take one device or a part of one and ask for no more slots than that, and the counted slots that they need for
-    it. Containers that need several whole devices are counted by how many of them a node could hold.
+    (see `level`), of which there are L. `table` has shape (L, C, Q): how much of a device the containers will fill that
+    take one device or a part of one and ask for no more slots than that, and the K counted slots that they need for
+    it. Containers that need several whole devices are counted by how many of them a node could hold; for each of R
+    such kinds the table tells whether it is a wholly free device that they may have, 1 or 0. Q is 1 + K + R.
     """
 
     def __init__(self, kind: str, demand: Demand, columns: DeviceColumns, slots: Sequence[str]) -> None:
@@ -58,22 +59,22 @@ class Worth:
         asked = _amounts([ask for ask, _ in single], slots)
         weights = np.array([weight for _, weight in single])
         self._steps = _steps(asked, weights)
-        self.fill: Numbers = _by_code([ask for ask, _ in single], weights, asked, columns.models, self._steps)
+        self.table: Numbers = _by_code([ask for ask, _ in single], weights, asked, columns.models, self._steps)
         self._single = sum(weight for _, weight in single) / 2
         # Of a slot that is not needed so little that there is always enough of it.
         needs = _amounts([ask for ask, _ in several], slots)
         self._needs: Numbers = np.where(needs > 0, needs, _NEXT_TO_NOTHING**2)
         self._counts: Numbers = np.array([float(ask.count) for ask, _ in several])
         self._several: Numbers = np.array([weight * ask.count * WHOLE for ask, weight in several])
-        self.whole: Amounts = np.zeros((self.fill.shape[1], len(several)), dtype=np.int64)
-        """Which codes are wholly free devices that containers of the R kinds may have, (C, R): 1 or 0."""
+        whole = np.zeros((*self.table.shape[:2], len(several)))
         for row, (ask, _) in enumerate(several):
-            self.whole[:, row] = self.change(ask.claim) > -np.inf
+            whole[:, :, row] = self.change(ask.claim) > -np.inf
+        self.table = np.concatenate([self.table, whole], axis=2)
 
     def change(self, claim: Claim) -> Numbers:
         """How others will fill a device once the claim has its part of it, less than before, (C,), if there are slots
         for all of them: -inf where the claim cannot have it."""
-        fill: Numbers = self.fill[-1, :, 0]
+        fill = self.table[-1, :, 0]
         changed = np.full(len(fill), -np.inf)
         for group, model in enumerate(("", *self._models)):
             if group and claim.allows(model):
@@ -91,19 +92,20 @@ class Worth:
                 level += steps.searchsorted(free[:, slot], side="right")
         return level
 
-    def of(self, free: Amounts, fill: Numbers, whole: Amounts) -> Numbers:
+    def of(self, free: Amounts, sums: Numbers) -> Numbers:
         """The worth of M nodes, (M,).
 
-        `free` (M, K) are free counted slots, `fill` (M, 1 + K) the sums of what the table says of the node's devices at
-        their level, `whole` (M, R) how many of them are wholly free.
+        `free` (M, K) are free counted slots, `sums` (M, Q) those over the node's devices of the table at their level.
         """
         # How far the counted slots reach. Less than is needed does not fill proportionally less: containers that need
         # little still get in. It is the mean of what holds for average and for hungrier ones.
-        reach = (free / np.maximum(fill[:, 1:], _NEXT_TO_NOTHING)).min(axis=1, initial=_HUNGRIER)
+        slots = free.shape[1]
+        reach = (free / np.maximum(sums[:, 1 : 1 + slots], _NEXT_TO_NOTHING)).min(axis=1, initial=_HUNGRIER)
         np.maximum(reach, 0.0, out=reach)
         np.sqrt(np.sqrt(reach, out=reach), out=reach)
-        worth: Numbers = (np.minimum(reach, 1.0) + reach * _HUNGRIER**-0.25) * fill[:, 0] * self._single
-        if len(self._counts):
+        worth: Numbers = (np.minimum(reach, 1.0) + reach * _HUNGRIER**-0.25) * (sums[:, 0] * self._single)
+        whole = sums[:, 1 + slots :]
+        if whole.any():
             held = ((free[:, None] + _NEXT_TO_NOTHING) / self._needs).min(axis=2, initial=np.inf)
             np.minimum(held, whole / self._counts, out=held)
             worth += (np.floor(held) * self._several).sum(axis=1)
@@ -138,7 +140,7 @@ def _steps(asked: Amounts, weights: Numbers) -> list[Amounts]:
 def _by_code(
     asks: Sequence[Ask], weights: Numbers, asked: Amounts, models: Sequence[str], steps: Sequence[Amounts]
 ) -> Numbers:
-    """The table `fill`. Without a device (the first codes) nothing is filled."""
+    """The table without its last R columns. Where there is no device (the first codes) nothing is filled."""
     enough = np.ones((1, len(asks)), dtype=np.bool_)  # who has enough at each level, (L, R)
     for amounts, some in zip(asked.T, steps, strict=True):
         if len(some):

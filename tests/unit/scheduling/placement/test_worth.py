@@ -33,7 +33,7 @@ def value(one: Worth, codes: Amounts, cpu: int) -> float:
     """The worth of a node with these devices and so much CPU free."""
     free = np.array([[cpu]])
     level = one.level(free).item()
-    return one.of(free, one.fill[level, codes].sum(axis=1), one.whole[codes].sum(axis=1)).item()
+    return one.of(free, one.table[level, codes].sum(axis=1)).item()
 
 
 def test_without_enough_slots_a_device_is_worth_what_those_fill_who_need_little() -> None:
@@ -48,7 +48,7 @@ def test_without_enough_slots_a_device_is_worth_what_those_fill_who_need_little(
 def test_a_device_is_worth_what_will_fit_on_it() -> None:
     half = PATIENCE * 500
     one = worth((500, 3))
-    table = one.fill[one.level(np.array([[3]])).item(), codes_of(columns("A100")).item() :]
+    table = one.table[one.level(np.array([[3]])).item(), codes_of(columns("A100").model).item() :]
     assert table[0].tolist() == [0.0, 0.0]
     assert table[499].tolist() == [0.0, 0.0]
     assert table[500] == pytest.approx([half, PATIENCE * 3])
@@ -58,7 +58,7 @@ def test_a_device_is_worth_what_will_fit_on_it() -> None:
 
 def test_the_table_is_the_mean_of_random_arrivals() -> None:
     sizes = [200, 300, 450, 810, 1000]
-    table = worth(*((one, 1) for one in sizes)).fill[-1, 1001:, 0]
+    table = worth(*((one, 1) for one in sizes)).table[-1, 1001:, 0]
     chance = random.Random(1)
     for free in (250, 500, 760, 1000):
         total, runs = 0.0, 20_000
@@ -97,6 +97,6 @@ def test_several_whole_devices_count_where_they_are_together() -> None:
 
 def test_a_device_is_worth_nothing_to_those_who_want_another_model() -> None:
     rows = [Request("s", {}, 0.0, claim=gpus(1, "a100"))]
-    fill = Worth("cuda", Demand.of(rows, ()), columns("A100", "T4"), []).fill[-1, :, 0]
+    fill = Worth("cuda", Demand.of(rows, ()), columns("A100", "T4"), []).table[-1, :, 0]
     assert fill[1001 + 1000] > 0
     assert fill[2 * 1001 + 1000] == 0
