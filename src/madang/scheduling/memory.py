@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from madang.domain.devices import WHOLE, Claim
@@ -26,9 +28,8 @@ class DeviceSums:
         other.whole, other.most, other._allowed = self.whole.copy(), self.most.copy(), self._allowed
         return other
 
-    def look(self, node: int, free: Amounts) -> None:
-        """Look at a node anew, of whose devices so much is free, shape (D,)."""
-        amounts = free.tolist()
+    def look(self, node: int, amounts: Sequence[int]) -> None:
+        """Look at a node anew, of whose devices so much is free by place."""
         if self._allowed is not None:
             amounts = [amount for amount, may in zip(amounts, self._allowed[node].tolist(), strict=True) if may]
         self.whole[node] = amounts.count(WHOLE)

@@ -11,7 +11,7 @@ from madang.scheduling.capacity import how_many
 from madang.scheduling.memory import DeviceSums
 from madang.scheduling.snapshot import Amounts, Flags, Snapshot
 
-_FEW = 6  # so many changed nodes are looked at one by one
+_FEW = 48  # so many changed nodes are looked at one by one
 
 
 class Room:
@@ -36,6 +36,7 @@ class Room:
         self._seen: dict[int, int] = {}  # how many of the changes the fits of a shape know of
         self._changes: list[int] = []
         self._sums: dict[tuple[str, tuple[str, ...]], DeviceSums] = {}
+        self._sums_by_kind: dict[str, list[DeviceSums]] = {}
 
     def suitable(self, shape: int) -> Flags:
         """The nodes that offer every feature the shape needs, shape (N,)."""
@@ -57,7 +58,9 @@ class Room:
             self._seen[shape] = 0
         seen = self._seen[shape]
         if seen < len(self._changes):
-            self._look(shape, fits, self._changes[seen:])
+            # Room only shrinks during a pass, so nodes on which the shape does not fit need no second look.
+            nodes = [node for node in dict.fromkeys(self._changes[seen:]) if fits.item(node)]
+            self._look(shape, fits, nodes)
             self._seen[shape] = len(self._changes)
         return fits
 
@@ -87,8 +90,10 @@ class Room:
         """Look at a node anew, whose free room has been changed."""
         self.versions[node] = 0
         self._changes.append(node)
-        for (kind, _), sums in self._sums.items():
-            sums.look(node, self.device_free[kind][node])
+        for kind, sums in self._sums_by_kind.items():
+            amounts = self.device_free[kind][node].tolist()
+            for one in sums:
+                one.look(node, amounts)
 
     def _first(self, shape: int) -> Flags:
         """Where the shape fits, when nobody has asked in this pass."""
@@ -117,6 +122,7 @@ class Room:
         known = self._sums.get(key)
         if known is None and claim.kind in self.device_free:
             known = self._sums[key] = self._first_sums(claim)
+            self._sums_by_kind.setdefault(claim.kind, []).append(known)
         return known
 
     def _first_sums(self, claim: Claim) -> DeviceSums:
@@ -130,18 +136,35 @@ class Room:
         else:
             sums = known[1]
             for node in np.flatnonzero(known[0] != versions).tolist():
-                sums.look(node, free[node])
+                sums.look(node, free[node].tolist())
         self._memory.sums[key] = versions, sums
         return sums.copy()
 
     def _look(self, shape: int, fits: Flags, nodes: list[int]) -> None:
         """Bring up to date where the shape fits, at nodes that have changed."""
         if len(nodes) <= _FEW:
-            for node in nodes:
-                fits[node] = self._fits_at(shape, node)
+            self._look_one_by_one(shape, fits, nodes)
         else:
             some = np.array(nodes, dtype=np.int64)
             fits[some] = self._fitting(shape, some)
+
+    def _look_one_by_one(self, shape: int, fits: Flags, nodes: list[int]) -> None:
+        # This runs for every container that is placed: a few numbers of few nodes, without the cost of arrays.
+        suits, free, amounts = self.suitable(shape).item, self.free.item, self._amounts(shape)
+        claim = self.snapshot.shapes[shape].claim
+        sums = self._sums_of(claim) if claim is not None else None
+        if claim is not None and sums is None:
+            return  # there is no such device, so it fits nowhere, whatever changes
+        least = 0 if claim is None else claim.count if claim.whole else claim.milli
+        have = None if claim is None or sums is None else sums.whole.item if claim.whole else sums.most.item
+        for node in nodes:
+            fit = suits(node) and (have is None or have(node) >= least)
+            if fit:
+                for slot, amount in amounts:
+                    if free(slot, node) < amount:
+                        fit = False
+                        break
+            fits[node] = fit
 
     def _fitting_all(self, shape: int) -> Flags:
         return self._fitting(shape, slice(None))
@@ -158,17 +181,3 @@ class Room:
             else:
                 fits &= sums.whole[nodes] >= claim.count if claim.whole else sums.most[nodes] >= claim.milli
         return fits
-
-    def _fits_at(self, shape: int, node: int) -> bool:
-        if not self.suitable(shape)[node]:
-            return False
-        for slot, amount in self._amounts(shape):
-            if self.free.item(slot, node) < amount:
-                return False
-        claim = self.snapshot.shapes[shape].claim
-        if claim is None:
-            return True
-        sums = self._sums_of(claim)
-        if sums is None:
-            return False
-        return sums.whole.item(node) >= claim.count if claim.whole else sums.most.item(node) >= claim.milli

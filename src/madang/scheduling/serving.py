@@ -15,7 +15,7 @@ from madang.scheduling.decisions import Placement, Preempt
 from madang.scheduling.ends import NEVER
 from madang.scheduling.explain import Explainer, has_room
 from madang.scheduling.gang import Spot, Take, place, place_on
-from madang.scheduling.holds import Hold, Rooms, places_of
+from madang.scheduling.holds import Hold, Rooms
 from madang.scheduling.placement.base import PlacementPolicy
 from madang.scheduling.policy import Policy
 from madang.scheduling.preempt import Preemption
@@ -162,9 +162,7 @@ class Serving:
         if row in self.kept:
             self._unbind(self.kept.pop(row))
         ends = float(self._ends[row])
-        self._begun += [
-            Begun(shape, node, tuple(places_of(snapshot, shape, node, shares)[1]), ends) for node, shares in spots
-        ]
+        self._begun += [Begun(shape, node, shares, ends) for node, shares in spots]
 
     def _put_off(self, row: int) -> bool:
         """The row keeps waiting; returns whether it does so in the queue: what could never be placed blocks nobody."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from madang.domain.devices import WHOLE, Claim
+from madang.domain.devices import WHOLE, Claim, Share
 from madang.domain.session import Layout
 from madang.scheduling.capacity import how_many
 from madang.scheduling.columns import HoldingColumns
 from madang.scheduling.ends import NEVER, Ends
-from madang.scheduling.holds import Amount, Hold
+from madang.scheduling.holds import Amount, Hold, places_of
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Amounts, Flags, Form, Snapshot, Times
 
@@ -24,7 +24,7 @@ class Begun:
 
     shape: int
     node: int
-    places: tuple[tuple[int, int], ...]  # of devices, with thousandths
+    shares: tuple[Share, ...]
     ends: float
 
 
@@ -44,7 +44,7 @@ def _holdings(snapshot: Snapshot, begun: Sequence[Begun]) -> HoldingColumns:
     claims = [snapshot.shapes[one.shape].claim for one in begun]
     milli = np.zeros((len(begun), snapshot.holdings.milli.shape[1]), dtype=np.int64)
     for row, one in enumerate(begun):
-        for place, amount in one.places:
+        for place, amount in places_of(snapshot, one.shape, one.node, one.shares)[1]:
             milli[row, place] = amount
     nobody = np.zeros(len(begun), dtype=np.int64)
     return HoldingColumns(
@@ -153,12 +153,12 @@ class Timeline:
 
     def begin(self, one: Begun) -> None:
         """A container starts now."""
-        claim = self.snapshot.shapes[one.shape].claim
         amount = Amount(self.snapshot.wanted[one.shape])
-        if claim is not None:
-            amount.devices[claim.kind] = np.zeros(self._devices[claim.kind].shape[1], dtype=np.int64)
-            for place, milli in one.places:
-                amount.devices[claim.kind][place] = milli
+        kind, places = places_of(self.snapshot, one.shape, one.node, one.shares)
+        if places:
+            amount.devices[kind] = np.zeros(self._devices[kind].shape[1], dtype=np.int64)
+            for place, milli in places:
+                amount.devices[kind][place] = milli
         self.occupy(one.node, amount)
         if one.ends < NEVER:
             self.give_back(one.node, amount, max(one.ends, self._now))

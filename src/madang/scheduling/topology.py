@@ -19,7 +19,13 @@ def pick(room: Room, shape: int, node: int) -> tuple[Share, ...]:
     free = room.device_free[claim.kind][node].tolist()
     places = places_for(claim, columns, node, free, None if allowed is None else allowed[node].tolist())
     index = columns.index[node].tolist()
-    return tuple(Share(index[place], claim.milli) for place in places)
+    return tuple([_share(index[place], claim.milli) for place in places])
+
+
+@lru_cache(maxsize=4096)
+def _share(index: int, milli: int) -> Share:
+    """The same object for the same share, since there are few of them and they are asked for often."""
+    return Share(index, milli)
 
 
 def places_for(

@@ -62,7 +62,7 @@ class ShareTurn:
     def placed(self, row: int) -> None:
         assert self._named is not None  # noqa: S101 - the row was named
         held = self._of(self._named)[0]
-        for slot, amount in self._asked(int(self._snapshot.requests.form[row])):
+        for slot, amount in self._asked(self._snapshot.requests.form.item(row)):
             held[slot] += amount
 
     def owed(self, row: int) -> bool:
@@ -92,7 +92,7 @@ class ShareTurn:
         share = self._share_of(user)
         weight = self._users.get(self._snapshot.users[user], 1.0) if self._users else 1.0
         if self._weight is not None:
-            weight *= self._weight[int(self._snapshot.requests.project[row])]
+            weight *= self._weight[self._snapshot.requests.project.item(row)]
         # Rounded, so that equal shares are equal also where floats differ in their last digit.
         return round(share / max(weight, _LEAST), 12)
 
