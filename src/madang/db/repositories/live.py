@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB, TEXT
+from sqlalchemy import Row, Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.repositories.containers import held_devices
@@ -42,9 +42,7 @@ _PAGE: Final = text(
         AND (s.owner_id, s.name) > (:owner, :name) ORDER BY s.owner_id, s.name LIMIT :limit
     """
 ).bindparams(bindparam("group", type_=TEXT))
-_BY_IDS: Final = text(f"{_SELECT} AND s.id IN (SELECT jsonb_array_elements_text(:ids))").bindparams(
-    bindparam("ids", type_=JSONB)
-)
+_BY_IDS: Final = text(f"{_SELECT} AND s.id = ANY(:ids)").bindparams(bindparam("ids", type_=ARRAY(Text)))
 _EVERY: Final = _PAGE.columns(**_COLUMNS)
 _SOME: Final = _BY_IDS.columns(**_COLUMNS)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from madang.db.engine import Scalar, Transaction
 from madang.db.repositories import usage
@@ -17,6 +17,7 @@ from madang.domain.session import ENDED, HOLDING, SessionState, check_transition
 
 DEFAULT_GRACE_SECONDS: Final = 10.0
 
+# The list of ids beside the rows lets them be found by the index, however large the table is.
 _SAVE: Final = text(
     """
     UPDATE sessions s SET
@@ -28,9 +29,9 @@ _SAVE: Final = text(
         stop_requested_at timestamptz, stop_grace_seconds float8, stop_reason text, preempted_for text,
         held_since timestamptz, requeues int
     )
-    WHERE s.id = r.id
+    WHERE s.id = r.id AND s.id = ANY(:ids)
     """
-).bindparams(bindparam("rows", type_=JSONB))
+).bindparams(bindparam("rows", type_=JSONB), bindparam("ids", type_=ARRAY(Text)))
 
 _SAVE_CONTAINERS: Final = text(
     """
@@ -41,9 +42,9 @@ _SAVE_CONTAINERS: Final = text(
         id text, epoch int, state text, started_at timestamptz, ended_at timestamptz, exit_reason text,
         exit_code int, exit_signal int, exit_message text
     )
-    WHERE c.id = r.id AND c.epoch = r.epoch
+    WHERE c.id = r.id AND c.epoch = r.epoch AND c.id = ANY(:ids)
     """
-).bindparams(bindparam("rows", type_=JSONB))
+).bindparams(bindparam("rows", type_=JSONB), bindparam("ids", type_=ARRAY(Text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,11 @@ async def save(transaction: Transaction, changes: Sequence[Change], at: datetime
     """Write down what became of sessions, which have to be locked, with an event for each step."""
     rows = [image for change in changes if (image := _image(change.after)) != _image(change.before)]
     if rows:
-        await transaction.connection.execute(_SAVE, {"rows": rows})
+        await transaction.connection.execute(_SAVE, {"rows": rows, "ids": [row["id"] for row in rows]})
     moved = [one for change in changes for one in _moved(change)]
     if moved:
-        await transaction.connection.execute(_SAVE_CONTAINERS, {"rows": [_container(one) for one in moved]})
+        values = {"rows": [_container(one) for one in moved], "ids": [one.id for one in moved]}
+        await transaction.connection.execute(_SAVE_CONTAINERS, values)
     held = [one for change in changes for one in _let_go(change, at)]
     if held:
         await usage.fold(transaction, held)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Text, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from madang.db.engine import Transaction
 from madang.db.repositories import moves, sessions
@@ -20,13 +20,13 @@ from madang.domain.session import HOLDING, SessionState
 _PLACE: Final = text(
     """
     WITH waiting AS (
-        SELECT id FROM sessions WHERE state = 'pending' AND id IN (SELECT jsonb_array_elements_text(:ids))
+        SELECT id FROM sessions WHERE state = 'pending' AND id = ANY(:ids)
         ORDER BY id FOR UPDATE
     ), moved AS (
         UPDATE sessions s SET
             state = 'scheduled', reason = '', waiting = NULL, held_since = :at, preempted_for = NULL
         FROM waiting
-        WHERE s.id = waiting.id AND s.state = 'pending'
+        WHERE s.id = waiting.id AND s.id = ANY(:ids) AND s.state = 'pending'
         RETURNING s.id, s.owner_id, s.name
     ), planned AS (
         INSERT INTO containers (id, session_id, role, position, node, epoch, state, slots, devices)
@@ -41,15 +41,15 @@ _PLACE: Final = text(
     )
     SELECT id, owner_id, name FROM moved
     """
-).bindparams(bindparam("ids", type_=JSONB), bindparam("parts", type_=JSONB))
+).bindparams(bindparam("ids", type_=ARRAY(Text)), bindparam("parts", type_=JSONB))
 
 _EXPLAIN: Final = text(
     """
     UPDATE sessions s SET reason = r.reason, waiting = r.waiting
     FROM jsonb_to_recordset(:reasons) AS r(id text, reason text, waiting jsonb)
-    WHERE s.id = r.id AND s.state = 'pending'
+    WHERE s.id = r.id AND s.id = ANY(:ids) AND s.state = 'pending'
     """
-).bindparams(bindparam("reasons", type_=JSONB))
+).bindparams(bindparam("reasons", type_=JSONB), bindparam("ids", type_=ARRAY(Text)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,8 @@ async def place(transaction: Transaction, chosen: Sequence[Chosen], at: datetime
 async def explain(transaction: Transaction, told: Sequence[Told]) -> None:
     """Tell waiting sessions why they wait. No event: a reason is no change of state."""
     reasons = [{"id": one.session_id, "reason": one.reason, "waiting": _written(one.waiting)} for one in told]
-    await transaction.connection.execute(_EXPLAIN, {"reasons": reasons})
+    values = {"reasons": reasons, "ids": [one.session_id for one in told]}
+    await transaction.connection.execute(_EXPLAIN, values)
 
 
 async def preempt(transaction: Transaction, victims: Sequence[GivingWay], at: datetime) -> None:

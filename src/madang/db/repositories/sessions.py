@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Integer, Select, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy import Integer, Select, Text, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,12 +80,13 @@ _LOCK: Final = select(_s.id).where(among(_s.id, "ids")).order_by(_s.id).with_for
 _TERMINATING: Final = (
     SELECT.where(text("sessions.state = 'terminating'")).order_by(_s.id).limit(bindparam("limit", type_=Integer))
 )
-_LOCK_OWNERS: Final = (
-    select(_s.id)
-    .where(_s.id.in_(select(_c.session_id).where(among(_c.id, "ids"))))
-    .order_by(_s.id)
-    .with_for_update(of=sessions)
-)
+# As an array, so that the sessions are looked up by their ids: a join might read all that ever were.
+_LOCK_OWNERS: Final = text(
+    """
+    SELECT id FROM sessions WHERE id = ANY(ARRAY(SELECT session_id FROM containers WHERE id = ANY(:ids)))
+    ORDER BY id FOR UPDATE
+    """
+).bindparams(bindparam("ids", type_=ARRAY(Text)))
 
 _TO_LAUNCH: Final = (
     select(_s.id)
