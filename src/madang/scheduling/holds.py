@@ -68,6 +68,7 @@ class _Kept(Room):
         self.free = base.free.copy()
         self.device_free = {kind: free.copy() for kind, free in base.device_free.items()}
         self.versions = base.versions.copy()
+        self._fresh = False
         for node in sorted({node for hold in self._holds for node in hold.need}):
             self.look(node)
 

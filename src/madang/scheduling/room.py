@@ -35,6 +35,7 @@ class Room:
         self._fits: dict[int, Flags] = {}
         self._seen: dict[int, int] = {}  # how many of the changes the fits of a shape know of
         self._changes: list[int] = []
+        self._fresh = True  # what is free is what the snapshot says
         self._sums: dict[tuple[str, tuple[str, ...]], DeviceSums] = {}
         self._sums_by_kind: dict[str, list[DeviceSums]] = {}
 
@@ -89,6 +90,7 @@ class Room:
     def changed(self, node: int) -> None:
         """Look at a node anew, whose free room has been changed."""
         self.versions[node] = 0
+        self._fresh = False
         self._changes.append(node)
         for kind, sums in self._sums_by_kind.items():
             amounts = self.device_free[kind][node].tolist()
@@ -97,7 +99,7 @@ class Room:
 
     def _first(self, shape: int) -> Flags:
         """Where the shape fits, when nobody has asked in this pass."""
-        if self._changes:
+        if not self._fresh:
             return self._fitting_all(shape)
         versions = self.snapshot.versions
         known = self._memory.fits.get(shape)
@@ -127,7 +129,7 @@ class Room:
 
     def _first_sums(self, claim: Claim) -> DeviceSums:
         free = self.device_free[claim.kind]
-        if self._changes:
+        if not self._fresh:
             return DeviceSums(free, self.allowed(claim))
         versions, key = self.snapshot.versions, (claim.kind, claim.models)
         known = self._memory.sums.get(key)

@@ -47,5 +47,5 @@ def _starts(serving: Serving) -> dict[int, float]:
         kept,
         strict=not serving.policy.backfill,
     )
-    known = {row: start for row, start in serving.starts.items() if start < NEVER}
-    return {**starts, **known}
+    # Somebody who should have ended already may do so at any moment: that is no time to tell.
+    return {row: start for row, start in {**starts, **serving.starts}.items() if serving.now < start < NEVER}

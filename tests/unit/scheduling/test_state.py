@@ -12,7 +12,7 @@ from madang.domain.devices import Share
 from madang.domain.session import Layout
 from madang.scheduling.decisions import Decision
 from madang.scheduling.plan import plan
-from madang.scheduling.policy import Policy
+from madang.scheduling.policy import Policy, Reservation
 from madang.scheduling.snapshot import Node, Part, Request, Running, Snapshot
 from madang.scheduling.state import ClusterState
 from tests.unit.scheduling.worlds import QUEUES, Ledger, gpu_node, gpus, nodes, placements, requests, run
@@ -161,6 +161,12 @@ def test_a_state_kept_bit_by_bit_is_the_same_as_one_made_from_scratch(steps: lis
     _same(state, known, waiting, running)
 
 
+_RESERVED = (
+    Reservation("some", 0.0, 1e9, frozenset({"zoe"}), {}, 1, "cuda"),
+    Reservation("of nothing", 0.0, 1e9, frozenset({"zoe"}), {}, 1, "npu"),
+)
+
+
 def _same(
     state: ClusterState, known: dict[str, Node], waiting: dict[str, Request], running: dict[str, Running]
 ) -> None:
@@ -168,7 +174,7 @@ def _same(
     if kept.slots == fresh.slots:  # a slot that only somebody who has left has named is remembered for a while
         assert _described(kept) == _described(fresh)
     for queue in QUEUES:
-        policy = Policy(queue=queue, preemption=True)
+        policy = Policy(queue=queue, preemption=True, reservations=_RESERVED)
         assert _decided(kept, policy) == _decided(fresh, policy), "what is remembered from before changes nothing"
 
 
