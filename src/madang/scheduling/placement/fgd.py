@@ -73,12 +73,10 @@ class _FgdChooser:
         """Look at the nodes that have changed; of what is new there compute at once all that may be asked for next."""
         if not self._changed:
             return
-        known = len(self._losses)
         for node in self._changed:
             self._contents[node] = self._losses.content(self._room, node)
         self._changed.clear()
-        if len(self._losses) > known:
-            self._losses.compute(self._asked, np.arange(known, len(self._losses)))
+        self._losses.meet(self._asked)
 
 
 class FgdPlacement:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from madang.domain.devices import Claim
 from madang.scheduling.columns import Amounts, Flags
-from madang.scheduling.placement.worth import Numbers, Worth, codes_of
+from madang.scheduling.placement.worth import CODES, Numbers, Worth, codes_of
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Snapshot
 
@@ -25,6 +25,7 @@ _NEARLY: Final = 10.0
 _ROUNDED: Final = 1e4  # so that a loss never depends on the order in which it was added up
 _LEAST: Final = 64  # rows and columns tables begin with; they double when they are full
 _SHAPES: Final = 256  # so many shapes are remembered: with more, what was asked for first is forgotten
+_NOTHING: Final = np.zeros(1, dtype=np.int64)  # the row of who asks for nothing, which is the first
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -52,7 +53,7 @@ class Losses:
         self._fullness: Numbers = _NEARLY / largest / max(1, len(largest))
         self._numbers: dict[bytes, int] = {}
         self._rows: dict[int, int] = {}
-        self._wanted: Amounts = np.zeros((_SHAPES, self._slots), dtype=np.int64)  # by row
+        self._wanted: Amounts = np.zeros((_SHAPES + 1, self._slots), dtype=np.int64)  # by row
         self._bare: Numbers = np.zeros(_SHAPES)  # 1 for a row that asks for no device
         self._contents: Amounts = np.zeros((_LEAST, width), dtype=np.int64)
         self._measured = 0  # so many contents have been looked at closely
@@ -91,7 +92,7 @@ class Losses:
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._numbers)
-            self._fit(len(self._rows), number + 1)
+            self._fit(1, number + 1)
             self._contents[number] = np.concatenate(parts)
         return number
 
@@ -99,11 +100,11 @@ class Losses:
         """The row of a shape, until others have taken its place."""
         known = self._rows.get(shape)
         if known is None:
-            known = len(self._rows)
-            if known == _SHAPES:
+            known = 1 + len(self._rows)
+            if known > _SHAPES:
                 known = self._rows.pop(next(iter(self._rows)))
             self._rows[shape] = known
-            self._fit(known + 1, len(self._numbers))
+            self._fit(known + 1, 1)
             self.loss[known] = UNKNOWN
             claim = snapshot.shapes[shape].claim
             self._wanted[known] = snapshot.wanted[shape]
@@ -112,27 +113,39 @@ class Losses:
                 kind.write(known, claim if claim is not None and claim.kind == kind.name else None)
         return known
 
+    def meet(self, rows: Amounts) -> None:
+        """Find out the loss of some rows in every content that nobody has looked at yet."""
+        new = np.arange(self._measured, len(self._numbers))
+        if not len(new):
+            return
+        self._measured = len(self._numbers)
+        for kind in self._kinds:
+            self._any[new] += _NEARLY * kind.measure(new, self._contents)
+        # What they are worth as they are comes in one go with what is left of it.
+        worth, code = self._after(np.concatenate([_NOTHING, rows]), new)
+        self._now[new] = worth[0] + (self._contents[new, : self._slots] * self._fullness).sum(axis=1)
+        self._write(rows, new, worth[1:], code[1:])
+
     def compute(self, rows: Amounts, contents: Amounts) -> None:
         """Find out the loss of every row in every content."""
-        # Contents that have never been looked at are valued as they are, in one go with what becomes of others.
-        new = np.arange(self._measured, len(self._numbers))
-        self._measured = len(self._numbers)
-        row = rows.repeat(len(contents))
-        content = contents[np.arange(len(row)) % len(contents)]
-        now: Amounts = self._contents[new, : self._slots]
-        free = np.concatenate([now, self._contents[content, : self._slots] - self._wanted[row]])
-        if len(new):
-            self._now[new] = (now * self._fullness).sum(axis=1)
-            for kind in self._kinds:
-                self._any[new] += _NEARLY * kind.measure(new, self._contents)
-        code: Amounts = np.zeros(len(row), dtype=np.int64)
-        worth = np.zeros(len(free))
+        self.meet(rows[:0])
+        self._write(rows, contents, *self._after(rows, contents))
+
+    def _after(self, rows: Amounts, contents: Amounts) -> tuple[Numbers, Amounts]:
+        """The worth of contents once they gave a row what it asks for, and the codes of the devices, both (A, B)."""
+        free = self._contents[contents, : self._slots] - self._wanted[rows][:, None]
+        worth, code = np.zeros(free.shape[:2]), np.zeros(free.shape[:2], dtype=np.int64)
         for kind in self._kinds:
-            worth += kind.valued(new, (row, content), free, self._contents, code)
-        self._now[new] += worth[: len(new)]
-        loss = self._now[content] - worth[len(new) :] + self._any[content] * self._bare[row]
-        self.loss[row, content] = np.rint(loss * _ROUNDED)
-        self.code[row, content] = code
+            more, chosen = kind.after(rows, contents, free, self._contents)
+            worth += more
+            code += chosen
+        return worth, code
+
+    def _write(self, rows: Amounts, contents: Amounts, worth: Numbers, code: Amounts) -> None:
+        loss = self._now[contents] - worth + self._any[contents] * self._bare[rows][:, None]
+        where = rows[:, None], contents
+        self.loss[where] = np.rint(loss * _ROUNDED)
+        self.code[where] = code
 
     def _fit(self, rows: int, contents: int) -> None:
         """Make the tables large enough."""
@@ -159,11 +172,12 @@ class _Kind:
         levels, self._codes, columns = worth.table.shape
         self._levels = levels
         self._table: Numbers = worth.table.reshape(-1, columns)
-        self._change: Numbers = np.zeros((_SHAPES, self._codes))
-        self._milli: Amounts = np.zeros(_SHAPES, dtype=np.int64)
-        self._count: Amounts = np.zeros(_SHAPES, dtype=np.int64)
+        self._by_code: Numbers = worth.table.swapaxes(0, 1).reshape(self._codes, -1)
+        self._change: Numbers = np.zeros((_SHAPES + 1, self._codes))
+        self._milli: Amounts = np.zeros(_SHAPES + 1, dtype=np.int64)
+        self._count: Amounts = np.zeros(_SHAPES + 1, dtype=np.int64)
         # For every content and level the sums over its devices of what the worth says of each.
-        self._sums: Numbers = np.zeros((_LEAST * levels, columns))
+        self._sums: Numbers = np.zeros((_LEAST, levels * columns))
 
     def write(self, row: int, claim: Claim | None) -> None:
         """What a row asks for; None: nothing of this kind."""
@@ -173,36 +187,29 @@ class _Kind:
 
     def fit(self, contents: int) -> None:
         """Make the tables large enough for so many contents."""
-        self._sums = _longer(self._sums, contents * self._levels)
+        self._sums = _longer(self._sums, contents)
 
     def measure(self, new: Amounts, contents: Amounts) -> Flags:
-        """Sum up the devices of new contents, which follow on each other; returns which have any to fill, (M,)."""
+        """Sum up the devices of new contents; returns which have any of which something is free, (M,)."""
         codes = contents[new, self.columns]
-        sums = self.worth.table[:, codes].sum(axis=2).swapaxes(0, 1)
-        self._sums[new[0] * self._levels : (new[-1] + 1) * self._levels] = sums.reshape(-1, sums.shape[2])
-        found: Flags = sums[:, -1, 0] > 0
-        return found
+        self._sums[new] = self._by_code.take(codes, axis=0).sum(axis=1)
+        free: Flags = (codes % CODES).sum(axis=1) > 0
+        return free
 
-    def valued(
-        self, new: Amounts, pairs: tuple[Amounts, Amounts], free: Amounts, contents: Amounts, chosen: Amounts
-    ) -> Numbers:
-        """The worth of M new contents and then, for L pairs of a row and a content, of what the row leaves of it.
+    def after(self, rows: Amounts, contents: Amounts, free: Amounts, table: Amounts) -> tuple[Numbers, Amounts]:
+        """The worth of contents once they gave a row what it asks for, and `free` (A, B, K) slots are left, (A, B).
 
-        `free` (M + L, K) are the slots that are left. Writes the codes of the devices on which least is lost into
-        `chosen` (L,).
+        And the codes of the devices on which least is lost, (A, B), 0 for rows that ask for none of this kind.
         """
-        row, content = pairs
-        count = self._count[row]
-        codes = contents[content, self.columns]
-        place = self._change[row[:, None], codes].argmax(axis=1)
-        code = codes[np.arange(len(row)), place]
-        np.copyto(chosen, code, where=count > 0)
+        codes, count = table[contents, self.columns], self._count[rows][:, None]
+        place = self._change[rows[:, None, None], codes].argmax(axis=2)
+        code = codes[np.arange(len(contents)), place]
         level = self.worth.level(free)
-        sums = self._sums.take(np.concatenate([new, content]) * self._levels + level, axis=0)
-        code += level[len(new) :] * self._codes
-        less = self._table.take(code, axis=0) - self._table.take(code - self._milli[row], axis=0)
-        sums[len(new) :] -= less * count[:, None]
-        return self.worth.of(free, sums)
+        sums = self._sums.reshape(-1, self._table.shape[1]).take(contents * self._levels + level, axis=0)
+        at = code + level * self._codes
+        less = self._table.take(at, axis=0) - self._table.take(at - self._milli[rows][:, None], axis=0)
+        sums -= less * count[:, :, None]
+        return self.worth.of(free, sums), code * (count > 0)
 
 
 def _longer(table: npt.NDArray[_Number], rows: int) -> npt.NDArray[_Number]:

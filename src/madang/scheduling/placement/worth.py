@@ -32,12 +32,13 @@ _PARTS: Final = (0.25, 0.5, 0.75)  # of the demand, for which levels of a counte
 _MOST_LEVELS: Final = 16  # of all slots together; of further ones it does not matter for whom they are enough
 
 _NEXT_TO_NOTHING: Final = 1e-6
-_CODES: Final = WHOLE + 1
+CODES: Final = WHOLE + 1
+"""So many codes has a model: one for every amount that may be free of a device."""
 
 
 def codes_of(model: Amounts) -> Amounts:
     """What to add to the free thousandths of devices, to tell by one number of which model (-1: no device) they are."""
-    return (model + 1) * _CODES
+    return (model + 1) * CODES
 
 
 class Worth:
@@ -78,37 +79,37 @@ class Worth:
         changed = np.full(len(fill), -np.inf)
         for group, model in enumerate(("", *self._models)):
             if group and claim.allows(model):
-                first = group * _CODES
-                worth = fill[first : first + _CODES]
-                changed[first + claim.milli : first + _CODES] = worth[: _CODES - claim.milli] - worth[claim.milli :]
+                first = group * CODES
+                worth = fill[first : first + CODES]
+                changed[first + claim.milli : first + CODES] = worth[: CODES - claim.milli] - worth[claim.milli :]
         return changed
 
     def level(self, free: Amounts) -> Amounts:
-        """How far free counted slots (M, K) reach, (M,): one number for all slots together."""
-        level = np.zeros(len(free), dtype=np.int64)
+        """How far free counted slots (..., K) reach, (...,): one number for all slots together."""
+        level = np.zeros(free.shape[:-1], dtype=np.int64)
         for slot, steps in enumerate(self._steps):
             if len(steps):
                 level *= len(steps) + 1
-                level += steps.searchsorted(free[:, slot], side="right")
+                level += steps.searchsorted(free[..., slot], side="right")
         return level
 
     def of(self, free: Amounts, sums: Numbers) -> Numbers:
-        """The worth of M nodes, (M,).
+        """The worth of nodes, (...,).
 
-        `free` (M, K) are free counted slots, `sums` (M, Q) those over the node's devices of the table at their level.
+        `free` (..., K) are free counted slots, `sums` (..., Q) those over the node's devices of the table at its level.
         """
         # How far the counted slots reach. Less than is needed does not fill proportionally less: containers that need
         # little still get in. It is the mean of what holds for average and for hungrier ones.
-        slots = free.shape[1]
-        reach = (free / np.maximum(sums[:, 1 : 1 + slots], _NEXT_TO_NOTHING)).min(axis=1, initial=_HUNGRIER)
+        slots = free.shape[-1]
+        reach = (free / np.maximum(sums[..., 1 : 1 + slots], _NEXT_TO_NOTHING)).min(axis=-1, initial=_HUNGRIER)
         np.maximum(reach, 0.0, out=reach)
         np.sqrt(np.sqrt(reach, out=reach), out=reach)
-        worth: Numbers = (np.minimum(reach, 1.0) + reach * _HUNGRIER**-0.25) * (sums[:, 0] * self._single)
-        whole = sums[:, 1 + slots :]
+        worth: Numbers = (np.minimum(reach, 1.0) + reach * _HUNGRIER**-0.25) * (sums[..., 0] * self._single)
+        whole = sums[..., 1 + slots :]
         if whole.any():
-            held = ((free[:, None] + _NEXT_TO_NOTHING) / self._needs).min(axis=2, initial=np.inf)
+            held = ((free[..., None, :] + _NEXT_TO_NOTHING) / self._needs).min(axis=-1, initial=np.inf)
             np.minimum(held, whole / self._counts, out=held)
-            worth += (np.floor(held) * self._several).sum(axis=1)
+            worth += (np.floor(held) * self._several).sum(axis=-1)
         return worth
 
 
@@ -156,7 +157,7 @@ def _by_code(
         np.array([ask.milli for ask in asks], dtype=np.int64),
         asked,
     )
-    table = table.reshape(len(enough), len(groups), _CODES, table.shape[-1])
+    table = table.reshape(len(enough), len(groups), CODES, table.shape[-1])
     if not named:
         table = np.repeat(table, len(models), axis=1)
     return np.concatenate([np.zeros_like(table[:, :1]), table], axis=1).reshape(len(table), -1, table.shape[-1])
@@ -186,4 +187,4 @@ def _filled(chances: Numbers, milli: Amounts, asked: Amounts) -> Numbers:
             after = (some[:, :, None] * table[:, r - steps[:fitting]]).sum(axis=1)
             chance = some.sum(axis=1)[:, None]
             table[:, r] = _PATIENCE * (gains[:, :fitting].sum(axis=1) + after) / (1 - _PATIENCE * (1 - chance))
-    return np.repeat(table, step, axis=1)[:, :_CODES]
+    return np.repeat(table, step, axis=1)[:, :CODES]
