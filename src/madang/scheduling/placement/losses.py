@@ -54,7 +54,7 @@ class Losses:
         self._numbers: dict[bytes, int] = {}
         self._rows: dict[int, int] = {}
         self._wanted: Amounts = np.zeros((_SHAPES + 1, self._slots), dtype=np.int64)  # by row
-        self._bare: Numbers = np.zeros(_SHAPES)  # 1 for a row that asks for no device
+        self._bare: Numbers = np.zeros(_SHAPES + 1)  # 1 for a row that asks for no device
         self._contents: Amounts = np.zeros((_LEAST, width), dtype=np.int64)
         self._measured = 0  # so many contents have been looked at closely
         self._now: Numbers = np.zeros(_LEAST)  # the worth of each, less what makes it a good choice otherwise
