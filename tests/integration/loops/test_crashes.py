@@ -122,6 +122,7 @@ async def _crash_everywhere(world: World, monkeypatch: pytest.MonkeyPatch, life:
             return names
 
 
+@pytest.mark.timeout(900)  # two restarts for each of some thirty points
 async def test_a_crash_at_every_write_point_of_a_life_converges(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     caller = await world.caller()
 
