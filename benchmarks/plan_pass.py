@@ -32,7 +32,7 @@ RATES: Final[dict[str, tuple[Queue, PlacementName]]] = {
     "plan-rate-fgd": ("drf", "fgd"),
 }
 NAMES = ("plan-pass-s", "plan-growth", *RATES)
-NODES, PENDING, USERS, RUNS = 2000, 10_000, 100, 3
+NODES, PENDING, USERS, RUNS = 2000, 10_000, 100, 5
 NOW = 1e6
 GIB = 2**30
 PLOT = ROOT / "build" / "plan-cost.png"

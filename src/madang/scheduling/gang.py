@@ -34,7 +34,7 @@ def place(form: Form, room: Room, chooser: Chooser, take: Take) -> list[Spot] | 
     """Place the containers of a session, in order of rank; None, and nothing taken, when not all of them fit."""
     if form.size == 1:
         fits = room.fitting(form.shape)
-        return [_one(form.shape, fits, chooser, take)] if fits.any() else None
+        return [_one(form.shape, fits, chooser, take)] if len(fits) and fits[fits.argmax()] else None
     counts = room.counts(form.shape)
     if not enough(form, counts):
         return None

@@ -95,6 +95,7 @@ class Rooms:
         self.snapshot = snapshot
         self.base = Room(snapshot)
         self.holds: list[Hold] = []
+        self._binding: dict[int, Hold] = {}  # without those that bind nobody any more, by number
         self._placement = placement
         self._kept: dict[int, _Kept] = {}
         self._choosers: dict[int, Chooser] = {}
@@ -102,14 +103,18 @@ class Rooms:
     def keep(self, hold: Hold) -> int:
         """Keep room from now on; returns the number of the hold, which is its bit in masks."""
         self.holds.append(hold)
+        self._binding[len(self.holds) - 1] = hold
         return len(self.holds) - 1
 
     def replace(self, at: int, hold: Hold) -> None:
         """Keep other room instead."""
-        self.holds[at] = hold
-        for mask in [mask for mask in self._kept if mask >> at & 1]:
-            del self._kept[mask]
-            self._choosers.pop(mask, None)
+        self.holds[at] = self._binding[at] = hold
+        self._forget(at)
+
+    def release(self, at: int) -> None:
+        """The room is no longer kept: no mask has this bit from now on."""
+        del self._binding[at]
+        self._forget(at)
 
     def binding(self, mask: int) -> list[Hold]:
         """The holds that a mask stands for."""
@@ -134,10 +139,10 @@ class Rooms:
     def take(self, shape: int, node: int, shares: tuple[Share, ...], ends: float, reservation: str) -> None:
         """Give a container its room until `ends` (inf: nobody knows); it may use the room of a reservation."""
         self.base.take(shape, node, shares)
-        if self.holds:
+        if self._binding:
             kind, places = places_of(self.snapshot, shape, node, shares)
             wanted = self.snapshot.wanted[shape]
-            for hold in self.holds:
+            for hold in self._binding.values():
                 if ends > hold.starts:
                     inside = hold.reserved and hold.owner == reservation
                     hold.taken(node, wanted, kind, places, inside=inside)
@@ -145,6 +150,11 @@ class Rooms:
                 room.look(node)
         for chooser in self._choosers.values():
             chooser.taken(node)
+
+    def _forget(self, at: int) -> None:
+        for mask in [mask for mask in self._kept if mask >> at & 1]:
+            del self._kept[mask]
+            self._choosers.pop(mask, None)
 
 
 def places_of(

@@ -28,12 +28,13 @@ class DeviceSums:
         other.whole, other.most, other._allowed = self.whole.copy(), self.most.copy(), self._allowed
         return other
 
-    def look(self, node: int, amounts: Sequence[int]) -> None:
-        """Look at a node anew, of whose devices so much is free by place."""
+    def look(self, node: int, amounts: Sequence[int]) -> tuple[int, int]:
+        """Look at a node anew, of whose devices so much is free by place; returns its whole ones, and the most."""
         if self._allowed is not None:
             amounts = [amount for amount, may in zip(amounts, self._allowed[node].tolist(), strict=True) if may]
-        self.whole[node] = amounts.count(WHOLE)
-        self.most[node] = max(amounts, default=0)
+        self.whole[node] = whole = amounts.count(WHOLE)
+        self.most[node] = most = max(amounts, default=0)
+        return whole, most
 
 
 class Memory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from madang.scheduling.capacity import how_many
 from madang.scheduling.memory import DeviceSums
 from madang.scheduling.snapshot import Amounts, Flags, Snapshot
 
-_FEW = 48  # so many changed nodes are looked at one by one
+_LEAST: Final = 64  # so many shapes there is place for at first, and at most:
+_SHAPES: Final = 256
 
 
 class Room:
@@ -32,12 +34,13 @@ class Room:
         }
         self._memory = snapshot.memory
         self._asked: dict[int, Sequence[tuple[int, int]]] = {}
-        self._fits: dict[int, Flags] = {}
-        self._seen: dict[int, int] = {}  # how many of the changes the fits of a shape know of
-        self._changes: list[int] = []
         self._fresh = True  # what is free is what the snapshot says
         self._sums: dict[tuple[str, tuple[str, ...]], DeviceSums] = {}
-        self._sums_by_kind: dict[str, list[DeviceSums]] = {}
+        # Where the last shapes that were asked for fit, by row, (R, N), and what they need there, (K + 2S, R): counted
+        # slots, and for each of the S sums so many whole devices, and so much of one.
+        self._rows: dict[int, int] = {}
+        self._fits: Flags = np.zeros((_LEAST, len(snapshot.nodes)), dtype=np.bool_)
+        self._need: Amounts = np.zeros((len(snapshot.slots), _LEAST), dtype=np.int64)
 
     def suitable(self, shape: int) -> Flags:
         """The nodes that offer every feature the shape needs, shape (N,)."""
@@ -53,16 +56,10 @@ class Room:
 
     def fitting(self, shape: int) -> Flags:
         """The nodes on which one container of the shape fits now, shape (N,). It must not be changed."""
-        fits = self._fits.get(shape)
-        if fits is None:
-            fits = self._fits[shape] = self._first(shape)
-            self._seen[shape] = 0
-        seen = self._seen[shape]
-        if seen < len(self._changes):
-            # Room only shrinks during a pass, so nodes on which the shape does not fit need no second look.
-            nodes = [node for node in dict.fromkeys(self._changes[seen:]) if fits.item(node)]
-            self._look(shape, fits, nodes)
-            self._seen[shape] = len(self._changes)
+        row = self._rows.get(shape)
+        if row is None:
+            row = self._new_row(shape)
+        fits: Flags = self._fits[row]
         return fits
 
     def counts(self, shape: int) -> Amounts:
@@ -88,29 +85,49 @@ class Room:
         self.changed(node)
 
     def changed(self, node: int) -> None:
-        """Look at a node anew, whose free room has been changed."""
+        """Look at a node anew, of which less is free than before."""
         self.versions[node] = 0
         self._fresh = False
-        self._changes.append(node)
-        for kind, sums in self._sums_by_kind.items():
-            amounts = self.device_free[kind][node].tolist()
-            for one in sums:
-                one.look(node, amounts)
+        have: list[int] = self.free[:, node].tolist()
+        for (kind, _), sums in self._sums.items():
+            have += sums.look(node, self.device_free[kind][node].tolist())
+        rows = len(self._rows)
+        self._fits[:rows, node] &= np.logical_and.reduce(self._need[:, :rows] <= np.array(have)[:, None])
+
+    def _new_row(self, shape: int) -> int:
+        """Find out where a shape fits that nobody has asked for in this pass, or not lately."""
+        fits = self._first(shape)
+        row = len(self._rows)
+        if row == _SHAPES:
+            row = self._rows.pop(next(iter(self._rows)))
+        elif row == len(self._fits):
+            self._fits = np.concatenate([self._fits, np.zeros_like(self._fits)])
+            self._need = np.concatenate([self._need, np.zeros_like(self._need)], axis=1)
+        self._rows[shape] = row
+        self._fits[row] = fits
+        self._need[:, row] = 0
+        for slot, amount in self._amounts(shape):
+            self._need[slot, row] = amount
+        claim = self.snapshot.shapes[shape].claim
+        if claim is not None and self._sums_of(claim) is not None:
+            at = len(self.free) + 2 * list(self._sums).index((claim.kind, claim.models))
+            self._need[at if claim.whole else at + 1, row] = claim.count if claim.whole else claim.milli
+        return row
 
     def _first(self, shape: int) -> Flags:
-        """Where the shape fits, when nobody has asked in this pass."""
+        """Where the shape fits."""
         if not self._fresh:
-            return self._fitting_all(shape)
+            return self._fitting(shape, slice(None))
         versions = self.snapshot.versions
         known = self._memory.fits.get(shape)
         if known is None:
-            fits = self._fitting_all(shape)
+            fits = self._fitting(shape, slice(None))
         else:
             fits = known[1]
             if len(changed := np.flatnonzero(known[0] != versions)):
-                self._look(shape, fits, changed.tolist())
+                fits[changed] = self._fitting(shape, changed)
         self._memory.fits[shape] = versions, fits
-        return fits.copy()
+        return fits
 
     def _amounts(self, shape: int) -> Sequence[tuple[int, int]]:
         known = self._asked.get(shape)
@@ -124,7 +141,7 @@ class Room:
         known = self._sums.get(key)
         if known is None and claim.kind in self.device_free:
             known = self._sums[key] = self._first_sums(claim)
-            self._sums_by_kind.setdefault(claim.kind, []).append(known)
+            self._need = np.concatenate([self._need, np.zeros((2, self._need.shape[1]), dtype=np.int64)])
         return known
 
     def _first_sums(self, claim: Claim) -> DeviceSums:
@@ -141,35 +158,6 @@ class Room:
                 sums.look(node, free[node].tolist())
         self._memory.sums[key] = versions, sums
         return sums.copy()
-
-    def _look(self, shape: int, fits: Flags, nodes: list[int]) -> None:
-        """Bring up to date where the shape fits, at nodes that have changed."""
-        if len(nodes) <= _FEW:
-            self._look_one_by_one(shape, fits, nodes)
-        else:
-            some = np.array(nodes, dtype=np.int64)
-            fits[some] = self._fitting(shape, some)
-
-    def _look_one_by_one(self, shape: int, fits: Flags, nodes: list[int]) -> None:
-        # This runs for every container that is placed: a few numbers of few nodes, without the cost of arrays.
-        suits, free, amounts = self.suitable(shape).item, self.free.item, self._amounts(shape)
-        claim = self.snapshot.shapes[shape].claim
-        sums = self._sums_of(claim) if claim is not None else None
-        if claim is not None and sums is None:
-            return  # there is no such device, so it fits nowhere, whatever changes
-        least = 0 if claim is None else claim.count if claim.whole else claim.milli
-        have = None if claim is None or sums is None else sums.whole.item if claim.whole else sums.most.item
-        for node in nodes:
-            fit = suits(node) and (have is None or have(node) >= least)
-            if fit:
-                for slot, amount in amounts:
-                    if free(slot, node) < amount:
-                        fit = False
-                        break
-            fits[node] = fit
-
-    def _fitting_all(self, shape: int) -> Flags:
-        return self._fitting(shape, slice(None))
 
     def _fitting(self, shape: int, nodes: Amounts | slice) -> Flags:
         fits: Flags = self.suitable(shape)[nodes].copy()

@@ -157,10 +157,12 @@ class Serving:
         snapshot, shape = self.snapshot, self.snapshot.forms[self.form[row]].shape
         asked = snapshot.shapes[shape]
         kind = asked.claim.kind if asked.claim else ""
-        parts = tuple(Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots)
+        parts = tuple([Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots])
         self.placements.append(Placement(snapshot.requests.rows[row].id, parts))
         if row in self.kept:
-            self._unbind(self.kept.pop(row))
+            number = self.kept.pop(row)
+            self._unbind(number)
+            self.rooms.release(number)
         ends = float(self._ends[row])
         self._begun += [Begun(shape, node, shares, ends) for node, shares in spots]
 

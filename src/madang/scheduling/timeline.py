@@ -18,7 +18,7 @@ from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Amounts, Flags, Form, Snapshot, Times
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Begun:
     """A container that this very pass has placed: its end gives its room back as well."""
 

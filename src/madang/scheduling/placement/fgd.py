@@ -15,7 +15,7 @@ import numpy as np
 from madang.domain.devices import Share
 from madang.scheduling.placement.base import Chooser
 from madang.scheduling.placement.losses import UNKNOWN, Losses
-from madang.scheduling.placement.worth import Numbers, codes_of
+from madang.scheduling.placement.worth import Numbers
 from madang.scheduling.room import Room
 from madang.scheduling.snapshot import Amounts, Flags
 from madang.scheduling.topology import pick
@@ -30,9 +30,9 @@ class _FgdChooser:
         self._room = room
         self._losses = losses
         self._contents: Amounts = losses.all_contents(room)
-        self._seen: set[int] = set()  # rows of shapes that were asked for in this pass
-        self._asked: Amounts = np.zeros(0, dtype=np.int64)  # the same
         self._changed: list[int] = []  # nodes that have not been looked at since
+        self._seen: dict[int, int] = {}  # the rows of shapes that were asked for in this pass
+        self._rows = losses.rows([])  # what they ask for
 
     def choose(self, shape: int, fits: Flags) -> int:
         row = self._row(shape)
@@ -42,41 +42,33 @@ class _FgdChooser:
             node = int(losses.argmin())
             if losses.item(node) != UNKNOWN:
                 return node
-            self._losses.compute(np.array([row]), np.unique(self._contents[losses == UNKNOWN]))
+            self._losses.compute(self._losses.rows([row]), np.unique(self._contents[losses == UNKNOWN]))
 
     def devices(self, shape: int, node: int) -> tuple[Share, ...]:
         room = self._room
         claim = room.snapshot.shapes[shape].claim
         if claim is None or claim.whole:
             return pick(room, shape, node)
-        row = self._row(shape)
-        self._look()
-        content = self._contents.item(node)
-        if self._losses.loss.item(row, content) == UNKNOWN:
-            self._losses.compute(np.array([row]), np.array([content]))
-        columns = room.snapshot.devices[claim.kind]
-        codes = codes_of(columns.model[node]) + room.device_free[claim.kind][node]
-        place = codes.tolist().index(self._losses.code.item(row, content))
-        return (Share(columns.index.item(node, place), claim.milli),)
+        place = self._losses.place(room, self._row(shape), claim, node)
+        return (Share(room.snapshot.devices[claim.kind].index.item(node, place), claim.milli),)
 
     def taken(self, node: int) -> None:
         self._changed.append(node)
 
     def _row(self, shape: int) -> int:
         row = self._losses.row(self._room.snapshot, shape)
-        if row not in self._seen and len(self._seen) < _EAGER:
-            self._seen.add(row)
-            self._asked = np.array(sorted(self._seen))
+        if self._seen.get(shape) != row and len(self._seen) < _EAGER:
+            self._seen[shape] = row
+            self._rows = self._losses.rows(sorted(set(self._seen.values())))
         return row
 
     def _look(self) -> None:
         """Look at the nodes that have changed; of what is new there compute at once all that may be asked for next."""
-        if not self._changed:
-            return
-        for node in self._changed:
-            self._contents[node] = self._losses.content(self._room, node)
-        self._changed.clear()
-        self._losses.meet(self._asked)
+        if self._changed:
+            for node in self._changed:
+                self._contents[node] = self._losses.content(self._room, node)
+            self._changed.clear()
+            self._losses.meet(self._rows)
 
 
 class FgdPlacement:

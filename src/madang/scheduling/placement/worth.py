@@ -101,15 +101,16 @@ class Worth:
         # How far the counted slots reach. Less than is needed does not fill proportionally less: containers that need
         # little still get in. It is the mean of what holds for average and for hungrier ones.
         slots = free.shape[-1]
-        reach = (free / np.maximum(sums[..., 1 : 1 + slots], _NEXT_TO_NOTHING)).min(axis=-1, initial=_HUNGRIER)
+        parts = free / np.maximum(sums[..., 1 : 1 + slots], _NEXT_TO_NOTHING)
+        reach = np.minimum.reduce(parts, axis=-1, initial=_HUNGRIER)
         np.maximum(reach, 0.0, out=reach)
         np.sqrt(np.sqrt(reach, out=reach), out=reach)
         worth: Numbers = (np.minimum(reach, 1.0) + reach * _HUNGRIER**-0.25) * (sums[..., 0] * self._single)
         whole = sums[..., 1 + slots :]
         if whole.any():
-            held = ((free[..., None, :] + _NEXT_TO_NOTHING) / self._needs).min(axis=-1, initial=np.inf)
+            held = np.minimum.reduce((free[..., None, :] + _NEXT_TO_NOTHING) / self._needs, axis=-1, initial=np.inf)
             np.minimum(held, whole / self._counts, out=held)
-            worth += (np.floor(held) * self._several).sum(axis=-1)
+            worth += np.add.reduce(np.floor(held, out=held) * self._several, axis=-1)
         return worth
 
 
