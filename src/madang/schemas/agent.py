@@ -33,6 +33,7 @@ class DeviceInfo(Wire):
     mem: int = Field(ge=0)  # bytes; 0 where it cannot be known
     numa: int = -1  # NUMA node of its bus; -1 where unknown
     links: list[int] = []  # indices of devices of this kind with a fast link to it (NVLink, xGMI, ICI)
+    divisible: bool = True  # whether several sessions may have parts of it
     mock: bool = False  # there is no such hardware: it is for trying things out
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from madang.db.rows import NodeRow
-from madang.domain.devices import WHOLE, Claim, device_word, shares_slot
+from madang.domain.devices import WHOLE, Claim, device_slot, device_word, shares_slot
 from madang.domain.errors import ImpossibleRequest
 from madang.domain.session import Layout
 from madang.domain.slots import Slots, format_amount
@@ -67,7 +67,10 @@ def require_possible(wanted: Wanted, nodes: Sequence[NodeRow], group: str) -> No
 
 def _matching(node: NodeRow, claim: Claim) -> int:
     """How many devices of the node the claim may take."""
-    return sum(1 for device in node.report.devices if device.kind == claim.kind and claim.allows(device.model))
+    return sum(
+        device.kind == claim.kind and claim.allows(device.model) and (claim.whole or device.divisible)
+        for device in node.report.devices
+    )
 
 
 def _require_kinds(wanted: Wanted, nodes: Sequence[NodeRow], group: str) -> None:
@@ -89,6 +92,11 @@ def _require_devices(claim: Claim, nodes: Sequence[NodeRow], group: str) -> None
     best = max(have.values())
     if best >= claim.count:
         return
+    if not best and not claim.whole and any(_matching(node, replace(claim, milli=WHOLE)) for node in nodes):
+        raise ImpossibleRequest(
+            f"A {device_word(claim.kind)} serves one session at a time: ask for whole ones with "
+            f"{device_slot(claim.kind)}."
+        )
     if not best:
         models = sorted({d.model for node in nodes for d in node.report.devices if d.kind == claim.kind})
         raise ImpossibleRequest(

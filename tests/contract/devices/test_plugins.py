@@ -10,7 +10,7 @@ import pytest
 from madang.agent.devices.base import DevicePlugin
 from madang.agent.devices.inventory import survey
 from madang.domain.devices import WHOLE
-from madang.domain.errors import Unavailable
+from madang.domain.errors import ImpossibleRequest, Unavailable
 from madang.schemas.agent import DEVICE_KIND, DeviceInfo, DeviceShare
 from tests.contract.devices.conftest import Case
 
@@ -98,6 +98,16 @@ def test_a_device_that_is_not_there_is_refused_in_words(case: Case) -> None:
     for wrong in ({"id": "GPU-gone"}, {"index": 77}):
         with pytest.raises(Unavailable, match=f"has no device {case.plugin.kind}:"):
             case.plugin.attach([whole(device).model_copy(update=wrong)])
+
+
+def test_a_part_is_given_of_devices_that_say_they_can_be_divided_and_of_no_others(case: Case) -> None:
+    for device in case.plugin.discover().devices:
+        part = whole(device).model_copy(update={"milli": 300})
+        if device.divisible:
+            assert case.plugin.attach([part]).variables[case.variable]
+        else:
+            with pytest.raises(ImpossibleRequest, match="ask for whole ones"):
+                case.plugin.attach([part])
 
 
 def test_only_pretended_devices_are_marked_so(case: Case) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from madang.scheduling.holds import Amount, Hold, Rooms
 from madang.scheduling.placement.pack import PackPlacement
@@ -12,9 +15,15 @@ from madang.scheduling.topology import pick
 from tests.unit.scheduling.worlds import Ledger, World, worlds
 
 
-@given(worlds(plain=True))
+@given(worlds(plain=True), st.sampled_from([1, 3, 256]))
 @settings(max_examples=60, deadline=None)
-def test_what_fits_is_what_a_bookkeeper_counts_after_every_container(world: World) -> None:
+def test_what_fits_is_what_a_bookkeeper_counts_after_every_container(world: World, remembered: int) -> None:
+    """However few shapes the room remembers at a time."""
+    with patch("madang.scheduling.room._SHAPES", remembered), patch("madang.scheduling.room._LEAST", 1):
+        _check_a_room(world)
+
+
+def _check_a_room(world: World) -> None:
     snapshot, ledger = world.snapshot(), Ledger(world.nodes, world.running)
     room = Room(snapshot)
     for at, request in enumerate(snapshot.requests.rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -78,6 +79,15 @@ def test_what_is_advised_is_possible(wanted: Wanted, nodes: list[NodeRow]) -> No
         assert is_possible(
             Wanted({}, Claim("cuda", int(several[1]), 1000, wanted.claim.models), int(several[2])), nodes
         )
+
+
+def test_a_device_that_cannot_be_divided_is_only_given_whole() -> None:
+    node = make_node("n0", 8, gpus={"A": 2})
+    devices = [one.model_copy(update={"divisible": False}) for one in node.report.devices]
+    node = replace(node, report=node.report.model_copy(update={"devices": devices}))
+    require_possible(Wanted({"cpu": 1}, Claim("cuda", 2, 1000)), [node], "default")
+    with pytest.raises(ImpossibleRequest, match=r"serves one session at a time: ask for whole ones with cuda\.device"):
+        require_possible(Wanted({"cpu": 1}, Claim("cuda", 1, 500)), [node], "default")
 
 
 def test_claims_are_told_as_people_say_them() -> None:

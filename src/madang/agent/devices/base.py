@@ -75,7 +75,8 @@ class DevicePlugin(Protocol):
     def attach(self, shares: Sequence[DeviceShare]) -> Attachment:
         """How a container sees exactly these devices of this kind; with none of them: how it sees none.
 
-        Raises Unavailable for a device that the last `discover` did not find.
+        Raises Unavailable for a device that the last `discover` did not find, and ImpossibleRequest for a part of one
+        that is not `divisible`.
         """
 
 

@@ -81,7 +81,9 @@ class TpuDevices:
                 problems.append(f"the TPU at {address} has no /dev/accel* and no VFIO group; load its driver")
                 continue
             numa = numa_node(self._root, address)
-            info = DeviceInfo(kind=self.kind, index=index, id=address, model=model.name, mem=model.mem, numa=numa)
+            info = DeviceInfo(
+                kind=self.kind, index=index, id=address, model=model.name, mem=model.mem, numa=numa, divisible=False
+            )
             chips[address] = _Chip(info, nodes)
         return chips, problems
 
