@@ -119,9 +119,8 @@ class Transport:
             error: httpx.TransportError | Unavailable = NoServer(f"The server at {self.connection.url} went away.")
             try:
                 headers = {"Last-Event-ID": last_id} if last_id is not None else {}
-                async with contextlib.aclosing(self._events_once(path, params, headers)) as events:
+                async with contextlib.aclosing(self._events_once(path, params, headers, retry)) as events:
                     async for event in events:
-                        retry.reset()
                         if event.name == "end":
                             return
                         if event.name == "error":
@@ -130,16 +129,26 @@ class Transport:
                         yield event
             except _RESUMABLE as caught:
                 error = caught
+            if retry.heard:
+                retry.reset()  # it is away since now, however long it had nothing to say before
             if not await retry.pause(self._patience if self._met else 0):
                 raise self._final(error) from None
 
-    async def _events_once(self, path: str, params: Query, headers: dict[str, str]) -> AsyncGenerator[ServerEvent]:
+    async def _events_once(
+        self, path: str, params: Query, headers: dict[str, str], retry: _Retry
+    ) -> AsyncGenerator[ServerEvent]:
         timeout = httpx.Timeout(_SILENCE, connect=10.0)
         async with self._http.stream("GET", path, params=params, headers=headers, timeout=timeout) as response:
             self._met = True
             if not response.is_success:
                 raise error_of_response(response.status_code, await response.aread())
-            async for event in read_events(response.aiter_bytes()):
+
+            async def heard() -> AsyncIterator[bytes]:
+                async for piece in response.aiter_bytes():
+                    retry.heard = True
+                    yield piece
+
+            async for event in read_events(heard()):
                 yield event
 
     def _limit(self, error: httpx.TransportError | Unavailable) -> float:
@@ -165,7 +174,8 @@ class _Retry:
         self.reset()
 
     def reset(self) -> None:
-        """The server has answered."""
+        """The server has been there until now."""
+        self.heard = False  # whether it has sent anything since
         self._since = time.monotonic()
         self._next = _FIRST_PAUSE
 

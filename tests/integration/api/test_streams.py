@@ -7,6 +7,7 @@ import base64
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -112,6 +113,22 @@ async def test_a_restarting_server_leaves_no_gap(platform: FakePlatform, client:
 
 async def _collect(pieces: object) -> list[LogPiece]:
     return [piece async for piece in pieces]  # type: ignore[attr-defined]
+
+
+async def test_a_long_silence_takes_nothing_from_the_patience_with_a_restart(
+    platform: FakePlatform, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = make(platform, b"before ")
+    pieces = client.sessions.logs(ref)
+    await anext(pieces)
+    an_hour_later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+    monkeypatch.setattr("madang.sdk._transport.time", an_hour_later)
+    await asyncio.to_thread(platform.stop)
+    rest: asyncio.Task[list[LogPiece]] = asyncio.create_task(_collect(pieces))
+    platform.start()
+    platform.do(platform.sessions.say(ref, b"after"))
+    platform.do(platform.sessions.end(ref))
+    assert b"".join(piece.data for piece in await rest) == b"after"
 
 
 async def test_a_server_that_stays_away_is_given_up(platform: FakePlatform) -> None:
