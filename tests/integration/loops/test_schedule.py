@@ -196,6 +196,7 @@ async def _adds_up(world: World) -> None:
     async def adds_up() -> bool:
         rows = await world.database.read(live.every)
         used = await world.used()
+        uses = await world.database.read(containers.device_uses)
         again = await world.database.read(live.every)
         if rows != again:
             return False
@@ -211,7 +212,6 @@ async def _adds_up(world: World) -> None:
                     devices[key] = devices.get(key, 0) + one.milli
         assert used == summed
         assert all(milli <= 1000 for milli in devices.values())
-        uses = await world.database.read(containers.device_uses)
         assert sum(one.milli for one in uses) == sum(devices.values())
         return True
 
