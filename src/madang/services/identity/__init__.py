@@ -1,0 +1,1 @@
+"""Who somebody is: passwords, one-time codes, sealed secrets, and the accounts of other systems (LDAP, OpenID)."""
