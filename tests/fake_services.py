@@ -243,13 +243,17 @@ class Sessions(SessionService):
         states: Sequence[SessionState] = (),
         name: str | None = None,
         kind: SessionKind | None = None,
+        project: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Session]:
         found = [
             s
             for s in reversed(self.all.values())
-            if (not states or s.state in states) and name in (None, s.name) and kind in (None, s.kind)
+            if (not states or s.state in states)
+            and name in (None, s.name)
+            and kind in (None, s.kind)
+            and project in (None, s.project)
         ]
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
             raise InvalidInput("This cursor is not one of ours.")

@@ -61,12 +61,14 @@ class Replay:
     departed: int = 0
     seconds: float = 0.0
     _chance: random.Random = field(default_factory=random.Random)
+    _project: str = ""
 
     async def run(self) -> None:
         """Returns when all have ended and nothing is held any more."""
         self._chance.seed(self.seed)
         callers = [await self.world.caller(f"user-{number}", "user") for number in range(10)]
         owners = [(one.user_id, one.name) for one in callers]
+        [self._project] = callers[0].memberships
         began = time.monotonic()
         checked = 0
         while self.departed < self.sessions:
@@ -141,6 +143,7 @@ class Replay:
             deleted_at=None,
             size=size,
             preemptible=True,
+            project_id=self._project,
         )
 
 

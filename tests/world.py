@@ -18,10 +18,10 @@ from madang.db.engine import Database, connector
 from madang.db.hub import Hub
 from madang.db.leader import Leadership
 from madang.db.repositories import containers
-from madang.db.tables import users
+from madang.db.tables import memberships, users
 from madang.domain.errors import Unavailable
 from madang.domain.ids import SystemClock
-from madang.domain.people import Caller, Role
+from madang.domain.people import DEFAULT_PROJECT, Caller, Membership, ProjectRole, Role
 from madang.domain.session import SessionState
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
@@ -141,7 +141,9 @@ class World:
 
         async def read(connection: AsyncConnection) -> Caller:
             row = (await connection.execute(select(users).where(users.c.name == name))).one()
-            return Caller(row.id, row.name, row.role)
+            home = (await connection.execute(select(memberships).where(memberships.c.user_id == row.id))).one()
+            mine = {home.project_id: Membership(home.project_id, DEFAULT_PROJECT, ProjectRole(home.role))}
+            return Caller(row.id, row.name, row.role, row.domain_id, mine)
 
         return await self.database.read(read)
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from madang.db.engine import Scalar
 from madang.domain.container import ContainerState
+from madang.domain.people import Membership, Role
+from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
 from madang.schemas.agent import NetworkMode, NodeReport
 from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
@@ -103,6 +105,9 @@ class SessionRow:
     stop_reason: StopReason = ""
     preempted_for: str | None = None
     held_since: datetime | None = None
+    project_id: str = ""
+    project: str = ""  # its path
+    domain_id: str = ""
     after: tuple[str, ...] = ()  # ids of sessions that have to end first
     after_ok: tuple[str, ...] = ()  # ids of those that have to succeed first
 
@@ -164,6 +169,9 @@ class LiveRow:
     stop_grace_seconds: float
     stop_reason: StopReason
     preempted_for: str | None
+    project_id: str
+    project: str  # its path
+    domain_id: str
     parts: tuple[PartRow, ...] = ()  # by rank; none while it waits
     dependencies: tuple[DependencyRow, ...] = ()  # met or not; none once it does not wait
 
@@ -257,7 +265,11 @@ class TokenRow:
 
     user_id: str
     name: str
-    role: str
+    role: Role
+    domain_id: str
+    active: bool  # the user and the domain
+    memberships: tuple[Membership, ...]
+    scopes: frozenset[Scope] | None
     expires_at: datetime | None
     revoked_at: datetime | None
 

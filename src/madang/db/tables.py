@@ -34,6 +34,29 @@ HOLDING: Final = "state IN ('scheduled', 'preparing', 'running', 'terminating')"
 ALIVE: Final = "state IN ('planned', 'running')"  # of a container
 LIMITED: Final = "state = 'running' AND max_seconds IS NOT NULL"
 
+domains: Final = Table(
+    "domains",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("created_at", _Time, nullable=False),
+    UniqueConstraint("name", name="domains_name"),
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("domain_id", _Id, ForeignKey("domains.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("created_at", _Time, nullable=False),
+    UniqueConstraint("domain_id", "name", name="projects_name"),
+)
+
 users: Final = Table(
     "users",
     metadata,
@@ -41,7 +64,24 @@ users: Final = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),
     Column("created_at", _Time, nullable=False),
-    CheckConstraint("role IN ('admin', 'user')", name="users_role"),
+    Column("domain_id", _Id, ForeignKey("domains.id", name="users_domain"), nullable=False),
+    Column("email", Text),
+    Column("full_name", Text, nullable=False, server_default=""),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    CheckConstraint("role IN ('admin', 'domain_admin', 'user')", name="users_role"),
+    Index("users_of_domain", "domain_id", "name"),
+)
+
+memberships: Final = Table(
+    "memberships",
+    metadata,
+    Column("project_id", _Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("expires_at", _Time),  # then it counts no more
+    CheckConstraint("role IN ('owner', 'maintainer', 'member', 'viewer')", name="memberships_role"),
+    Index("memberships_user", "user_id"),
 )
 
 tokens: Final = Table(
@@ -54,6 +94,8 @@ tokens: Final = Table(
     Column("created_at", _Time, nullable=False),
     Column("expires_at", _Time),
     Column("revoked_at", _Time),
+    Column("scopes", JSONB),  # that it is limited to; null: whatever its user may do
+    Column("last_used_at", _Time),
 )
 
 resource_groups: Final = Table(
@@ -131,9 +173,11 @@ sessions: Final = Table(
     Column("stop_reason", Text, nullable=False, server_default=""),
     Column("preempted_for", _Id),  # the session it gave way to, until it has its nodes anew
     Column("held_since", _Time),  # while it holds room: since when, for the reckoning of usage
+    Column("project_id", _Id, ForeignKey("projects.id", name="sessions_project"), nullable=False),
     CheckConstraint("stop_reason IN ('', 'user', 'time', 'preempted')", name="sessions_stop_reason"),
     Index("sessions_live_name", "owner_id", "name", unique=True, postgresql_where=text(LIVE)),
     Index("sessions_owner", "owner_id", "id"),
+    Index("sessions_of_project", "project_id", "id"),
     Index("sessions_name", "name", "id"),
     Index("sessions_pending", "created_at", "id", postgresql_where=text("state = 'pending'")),
     Index("sessions_holding", "id", postgresql_where=text(HOLDING)),
@@ -165,6 +209,27 @@ containers: Final = Table(
     Index("containers_ended", "ended_at", postgresql_where=text("state = 'ended'")),
     Index("containers_node", "node", postgresql_where=text("state <> 'removed'")),
     Index("containers_alive", "node", postgresql_where=text(ALIVE)),
+)
+
+session_shares: Final = Table(
+    "session_shares",
+    metadata,
+    Column("session_id", _Id, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("project_id", _Id, ForeignKey("projects.id", ondelete="CASCADE")),
+    Column("level", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    CheckConstraint("level IN ('view', 'use')", name="session_shares_level"),
+    CheckConstraint("(user_id IS NULL) <> (project_id IS NULL)", name="session_shares_with"),
+    Index("session_shares_user", "user_id", "session_id", unique=True, postgresql_where=text("user_id IS NOT NULL")),
+    Index(
+        "session_shares_project",
+        "project_id",
+        "session_id",
+        unique=True,
+        postgresql_where=text("project_id IS NOT NULL"),
+    ),
+    Index("session_shares_session", "session_id"),
 )
 
 session_dependencies: Final = Table(

@@ -11,6 +11,9 @@ from madang.domain.errors import InvalidInput, UnsafePath
 NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 """Names become part of host names, so they are DNS labels of at most 40 characters."""
 
+PATH_PATTERN: Final = r"^([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?/)?[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+"""Of a project, with or without its domain before a slash."""
+
 _NAME: Final = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 

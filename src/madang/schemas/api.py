@@ -8,7 +8,7 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 from pydantic import AwareDatetime, Field
 
 from madang.domain.container import ContainerState
-from madang.domain.names import NAME_PATTERN
+from madang.domain.names import NAME_PATTERN, PATH_PATTERN
 from madang.domain.session import ExitReason, Layout, SessionKind, SessionState
 from madang.schemas.agent import DeviceInfo, EnvironmentStatus, FileEntry, LogChunk, NetworkMode, NodeReport, Usage
 from madang.schemas.base import Wire
@@ -20,6 +20,9 @@ DEFAULT_GROUP: Final = "default"
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-z]{26}$")]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+ProjectPath = Annotated[str, Field(pattern=PATH_PATTERN)]
+"""The name of a project, with its domain before a slash where that is not the default one."""
+
 Argument = Annotated[str, Field(max_length=32_768, pattern=r"^[^\x00]*$")]
 Model = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f|]*$")]
 Seconds = Annotated[float, Field(ge=1, le=316_224_000, allow_inf_nan=False)]  # up to ten years
@@ -78,6 +81,7 @@ class SessionCreate(Wire):
     after_ok: list[SessionRef] = Field(default=[], max_length=64)  # when they have succeeded
     preemptible: bool | None = None  # whether it may have to give way; null: batch may, others may not
     reservation: Name | None = None  # whose room it may use
+    project: ProjectPath | None = None  # whose session it is; null: the default project, or one's only one
 
 
 class SessionExit(Wire):
@@ -153,6 +157,8 @@ class Session(Wire):
     containers: list[SessionContainer] = []  # by rank; none before it was first given a node
     waiting: Waiting | None = None  # while it is pending
     requeues: int = 0  # how often it gave way to others and was queued anew
+    project: str = ""
+    may: list[str] = []  # what the caller has the right to: "read", "enter", "stop", "share"
 
 
 class PlannedContainer(Wire):
@@ -314,12 +320,21 @@ class Health(Wire):
     components: dict[str, str]
 
 
+class MyProject(Wire):
+    """A project that one is in."""
+
+    project: str
+    role: Literal["owner", "maintainer", "member", "viewer"]
+
+
 class Me(Wire):
     """Whose credential this is."""
 
     id: Id
     name: str
-    role: Literal["admin", "user"]
+    role: Literal["admin", "domain_admin", "user"]
+    projects: list[MyProject] = []
+    scopes: list[str] | None = None  # that the credential is limited to; null: none
 
 
 class ServerInfo(Wire):

@@ -11,7 +11,8 @@ from madang.db.repositories import groups, nodes
 from madang.domain.calendar import check_calendar, zone_of
 from madang.domain.errors import Conflict, NotFound
 from madang.domain.ids import Clock
-from madang.domain.people import Caller, require_admin
+from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.schemas.api import DEFAULT_GROUP, GroupPolicy, ResourceGroup
 from madang.services.cluster import weekly_windows
 
@@ -58,7 +59,7 @@ class GroupService:
 
         Raises Forbidden, and InvalidInput for an unknown time zone or a calendar with a gap or an overlap.
         """
-        require_admin(caller, "change resource groups")
+        caller.require(Right.CLUSTER_CHANGE)
         zone_of(policy.timezone)
         windows = zip(policy.calendar, weekly_windows(policy), strict=True)
         check_calendar([(window.name, weekly) for window, weekly in windows])
@@ -71,7 +72,7 @@ class GroupService:
 
     async def delete(self, caller: Caller, name: str) -> None:
         """Delete a group with its reservations. Raises Forbidden, NotFound, Conflict while it is in use."""
-        require_admin(caller, "delete resource groups")
+        caller.require(Right.CLUSTER_CHANGE)
         if name == DEFAULT_GROUP:
             raise Conflict(f"The group '{DEFAULT_GROUP}' stays: new nodes join it, and sessions that name no group.")
 

@@ -11,7 +11,8 @@ from madang.db.repositories import containers, groups, nodes
 from madang.db.rows import DeviceUse
 from madang.domain.errors import NotFound
 from madang.domain.ids import Clock
-from madang.domain.people import Caller, require_admin
+from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.schemas.api import NodeState, NodeUpdate
 from madang.services.views import node_view
 
@@ -46,7 +47,7 @@ class NodeService:
 
     async def update(self, caller: Caller, name: str, change: NodeUpdate) -> NodeState:
         """Put a node into another resource group; what runs on it goes on. Raises Forbidden, NotFound."""
-        require_admin(caller, "change nodes")
+        caller.require(Right.CLUSTER_CHANGE)
         await self.get(caller, name)
 
         async def move(transaction: Transaction) -> None:

@@ -141,5 +141,8 @@ def _as_live(row: SessionRow, waits_for: Sequence[DependencyRow]) -> LiveRow:
         stop_grace_seconds=row.stop_grace_seconds,
         stop_reason="",
         preempted_for=None,
+        project_id=row.project_id,
+        project=row.project,
+        domain_id=row.domain_id,
         dependencies=tuple(waits_for),
     )

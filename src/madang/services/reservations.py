@@ -13,7 +13,8 @@ from madang.domain.calendar import occurrence_from
 from madang.domain.devices import claim_of, counted
 from madang.domain.errors import InvalidInput, InvalidSlots, NotFound
 from madang.domain.ids import Clock, new_id
-from madang.domain.people import Caller, require_admin
+from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.slots import Slots
 from madang.schemas.api import Reservation, ReservationCreate
 from madang.services.capacity import require_room
@@ -47,7 +48,7 @@ class ReservationService:
         Raises Forbidden, NameInUse, NotFound (group or user), InvalidInput, InvalidSlots, ImpossibleRequest when the
         group has not so much, Conflict when it has not beside another reservation at the same time.
         """
-        require_admin(caller, "reserve room")
+        caller.require(Right.CLUSTER_CHANGE)
         now = self._clock.now()
         row = _row(request, caller, now)
 
@@ -67,7 +68,7 @@ class ReservationService:
 
     async def delete(self, caller: Caller, name: str) -> None:
         """Give the room back to everybody; sessions that name it go on. Raises Forbidden, NotFound."""
-        require_admin(caller, "delete reservations")
+        caller.require(Right.CLUSTER_CHANGE)
 
         async def remove(transaction: Transaction) -> None:
             row = _known(caller, await reservations.find(transaction.connection, name), name)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.repositories import sessions
+from madang.db.repositories import session_rights, sessions
 from madang.db.rows import SessionRow
 from madang.domain.errors import Conflict, InvalidInput, NotFound
-from madang.domain.people import Caller
+from madang.domain.people import Caller, ShareLevel
+from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionKind, SessionState
 from madang.schemas.api import Page, Session
 from madang.services.submission import SessionSubmission
@@ -25,8 +26,8 @@ class SessionService(SessionSubmission):
     """`ref` is a session's id, or its name: then the caller's live session of that name, else the newest one."""
 
     async def get(self, caller: Caller, ref: str) -> Session:
-        """Raises NotFound, also when the session belongs to somebody else."""
-        return session_view(await self._find(caller, ref))
+        """Raises NotFound, also when the caller has no right to see it."""
+        return await self._shown(caller, await self._find(caller, ref, Right.SESSION_SEE))
 
     async def list(
         self,
@@ -35,31 +36,44 @@ class SessionService(SessionSubmission):
         states: Sequence[SessionState] = (),
         name: str | None = None,
         kind: SessionKind | None = None,
+        project: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[Session]:
-        """Newest first. An admin sees all sessions, others their own. Raises InvalidInput for a bad cursor."""
+        """Those that the caller has the right to see, newest first. Raises InvalidInput for a bad cursor, NotFound for
+        a project that the caller is not in."""
         if not 1 <= limit <= _PAGE_LIMIT:
             raise InvalidInput(f"A page has 1 to {_PAGE_LIMIT} items.")
         if cursor is not None and (len(cursor) != 26 or not cursor.isascii() or not cursor.isalnum()):
             raise InvalidInput("The cursor is not one that a page of this list gave as `next`.")
 
-        async def page(connection: AsyncConnection) -> list[SessionRow]:
-            return await sessions.page(
-                connection, caller, states=states, name=name, kind=kind, limit=limit + 1, before=cursor
-            )
+        project_id = None if project is None else caller.membership(project).project_id
 
-        rows = await self._database.read(page)
+        async def page(connection: AsyncConnection) -> tuple[list[SessionRow], Mapping[str, ShareLevel]]:
+            rows = await sessions.page(
+                connection,
+                caller,
+                states=states,
+                name=name,
+                kind=kind,
+                project_id=project_id,
+                limit=limit + 1,
+                before=cursor,
+            )
+            return rows, await session_rights.shares(connection, caller, rows)
+
+        rows, shares = await self._database.read(page)
         more = len(rows) > limit
         return Page[Session](
-            items=[session_view(row) for row in rows[:limit]], next=rows[limit - 1].id if more else None
+            items=[session_view(row, caller, shares.get(row.id)) for row in rows[:limit]],
+            next=rows[limit - 1].id if more else None,
         )
 
     async def stop(self, caller: Caller, ref: str, grace_seconds: float = 10) -> Session:
         """Ask the session to end; an ended one is returned as it is. The end itself comes later."""
         if not 0 <= grace_seconds <= _GRACE_LIMIT:
             raise InvalidInput(f"The grace time is 0 to {_GRACE_LIMIT:.0f} seconds.")
-        found = await self._find(caller, ref)
+        found = await self._find(caller, ref, Right.SESSION_STOP)
 
         async def stop(transaction: Transaction) -> SessionRow:
             row = await _locked(transaction, found)
@@ -70,11 +84,11 @@ class SessionService(SessionSubmission):
                 return await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
             return await sessions.request_stop(transaction, row, now, grace_seconds)
 
-        return session_view(await self._database.transaction(stop, "session.stop"))
+        return await self._shown(caller, await self._database.transaction(stop, "session.stop"))
 
     async def delete(self, caller: Caller, ref: str) -> None:
         """Forget an ended session with its logs and files. Raises Conflict unless it has ended."""
-        found = await self._find(caller, ref)
+        found = await self._find(caller, ref, Right.SESSION_STOP)
 
         async def delete(transaction: Transaction) -> None:
             row = await _locked(transaction, found)
@@ -84,6 +98,11 @@ class SessionService(SessionSubmission):
                 await sessions.mark_deleted(transaction, row, self._clock.now())
 
         await self._database.transaction(delete, "session.delete")
+
+    async def _shown(self, caller: Caller, row: SessionRow) -> Session:
+        """The session as this caller may see it."""
+        shares = await self._database.read(lambda connection: session_rights.shares(connection, caller, [row]))
+        return session_view(row, caller, shares.get(row.id))
 
 
 async def _locked(transaction: Transaction, found: SessionRow) -> SessionRow:

@@ -17,6 +17,7 @@ from madang.db.rows import SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import NotFound, Unavailable
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionState
 from madang.fabric.base import Fabric
 from madang.schemas.agent import LogChunk, LogPage
@@ -47,7 +48,7 @@ class StreamService:
         Ends when the session has ended and all was read; without `follow` when all there is was read. Waits for a
         session that has not started yet when `follow`.
         """
-        row = await self._database.read(lambda connection: sessions.find(connection, caller, ref))
+        row = await self._database.read(lambda connection: sessions.find(connection, caller, ref, Right.SESSION_READ))
         with self._hub.subscribe(f"session:{row.id}") as changes:
             silent_since = time.monotonic()
             while True:
@@ -80,14 +81,15 @@ class StreamService:
     ) -> AsyncIterator[Event | None]:
         """Events behind `after`; all that are kept when it is absent. None is a keep-alive tick.
 
-        With a session it ends behind that session's last event. An admin sees all events, others their own.
+        With a session it ends behind that session's last event. Without one an administrator sees all events,
+        others their own.
         """
         position = event_position(after)
         row: SessionRow | None = None
         if session is not None:
             wanted = session
             row = await self._database.read(lambda connection: sessions.find(connection, caller, wanted))
-        owner = None if caller.is_admin else caller.user_id
+        owner = None if caller.is_admin or row is not None else caller.user_id
         session_id = row.id if row is not None else None
         with self._hub.subscribe("events" if session_id is None else f"session:{session_id}") as changes:
             pause = _HELD_BACK_SECONDS[0]

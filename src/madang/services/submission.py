@@ -14,9 +14,10 @@ from madang.db.engine import Database, Transaction
 from madang.db.repositories import groups, people, reservations, sessions, uploads
 from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
-from madang.domain.errors import Conflict, IdempotencyMismatch, InvalidInput, NotFound
+from madang.domain.errors import Conflict, Forbidden, IdempotencyMismatch, InvalidInput, NotFound
 from madang.domain.ids import Clock, new_id
-from madang.domain.people import Caller
+from madang.domain.people import DEFAULT_PROJECT, Caller, Membership
+from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionState
 from madang.fabric.base import Fabric
 from madang.schemas.api import DEFAULT_GROUP, PlanAnswer, Session, SessionCreate
@@ -80,7 +81,7 @@ class SessionSubmission(SessionContents):
             await sessions.add(transaction, row)
             return row
 
-        return session_view(await self._database.transaction(save, "session.create"))
+        return session_view(await self._database.transaction(save, "session.create"), caller)
 
     async def plan(self, caller: Caller, request: SessionCreate) -> PlanAnswer:
         """What would become of the session if it were created now; nothing is kept of it."""
@@ -101,6 +102,7 @@ class SessionSubmission(SessionContents):
 def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, now: datetime) -> SessionRow:
     """The session as it will wait, without what it waits for."""
     admitted = admit(request, known, caller, now)
+    project = _project(request, caller)
     return SessionRow(
         id=session_id,
         owner_id=caller.user_id,
@@ -132,7 +134,29 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
         deadline=request.deadline,
         preemptible=admitted.preemptible,
         reservation=request.reservation,
+        project_id=project.project_id,
+        project=project.path,
     )
+
+
+def _project(request: SessionCreate, caller: Caller) -> Membership:
+    """The project that the session belongs to: the one that is named, else the default one or the only one.
+
+    Raises InvalidInput, NotFound, Forbidden.
+    """
+    mine = {one.path: one for one in caller.memberships.values()}
+    if request.project is not None:
+        found = caller.membership(request.project)
+    elif DEFAULT_PROJECT in mine:
+        found = mine[DEFAULT_PROJECT]
+    elif len(mine) == 1:
+        [found] = mine.values()
+    elif mine:
+        raise InvalidInput(f"Say with --project whose session it is: {', '.join(sorted(mine))}.")
+    else:
+        raise Forbidden("You are in no project yet, and every session belongs to one. Ask to be added to one.")
+    caller.require(Right.SESSION_CREATE, project_id=found.project_id)
+    return found
 
 
 async def _dependencies(

@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import time
-from typing import Final, cast
+from typing import Final
 
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
@@ -16,7 +16,7 @@ from madang.domain.ids import Clock
 from madang.domain.people import Caller, Role
 
 _FORM: Final = re.compile(r"mdg_[A-Za-z0-9_-]{43}")
-_REMEMBER_SECONDS: Final = 10.0
+_REMEMBER_SECONDS: Final = 5.0  # a membership may end meanwhile
 _REMEMBER_AT_MOST: Final = 4096
 
 
@@ -42,14 +42,24 @@ class TokenService:
         remembered = self._remembered.get(digest)
         if remembered is not None and time.monotonic() < remembered[1]:
             return remembered[0]
-        found = await self._database.read(lambda connection: people.by_digest(connection, digest))
+        now = self._clock.now()
+        found = await self._database.read(lambda connection: people.by_digest(connection, digest, now))
         if found is None:
             raise Unauthorized("The token is not known here. Check that it belongs to this server.")
         if found.revoked_at is not None:
             raise Unauthorized("The token has been revoked. Ask for a new one.")
-        if found.expires_at is not None and found.expires_at <= self._clock.now():
+        if found.expires_at is not None and found.expires_at <= now:
             raise Unauthorized("The token has expired. Ask for a new one.")
-        caller = Caller(found.user_id, found.name, cast("Role", found.role))
+        if not found.active:
+            raise Unauthorized("This account is disabled. Ask an administrator.")
+        caller = Caller(
+            found.user_id,
+            found.name,
+            found.role,
+            found.domain_id,
+            {one.project_id: one for one in found.memberships},
+            found.scopes,
+        )
         if found.expires_at is None:
             if len(self._remembered) >= _REMEMBER_AT_MOST:
                 self._remembered.clear()

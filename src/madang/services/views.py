@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from madang.db.rows import ContainerRow, DeviceUse, EventRow, NodeRow, ReservationRow, SessionRow
 from madang.domain.calendar import Span
 from madang.domain.devices import device_slot
 from madang.domain.errors import InvalidInput
-from madang.domain.people import Caller
+from madang.domain.people import Caller, ShareLevel
+from madang.domain.rights import Right, gives
 from madang.domain.session import Exit, SessionState
 from madang.schemas.agent import DeviceInfo
 from madang.schemas.api import (
@@ -24,21 +26,27 @@ from madang.schemas.api import (
     Waiting,
 )
 
+_RIGHTS: Final = (Right.SESSION_READ, Right.SESSION_ENTER, Right.SESSION_STOP, Right.SESSION_SHARE)
 
-def session_view(row: SessionRow) -> Session:
-    """A session as its users see it."""
+
+def session_view(row: SessionRow, caller: Caller, share: ShareLevel | None = None) -> Session:
+    """A session as a caller sees it with whom it is shared so far."""
+    ties = caller.ties(owner_id=row.owner_id, project_id=row.project_id, domain_id=row.domain_id, share=share)
+    reads = gives(Right.SESSION_READ, ties)
     main = row.main
     placed = main is not None and row.state is not SessionState.PENDING
     return Session(
         id=row.id,
         name=row.name,
         owner=row.owner,
+        project=row.project,
+        may=[right.value.partition(".")[2] for right in _RIGHTS if gives(right, ties)],
         kind=row.kind,
         state=row.state,
         reason=row.reason,
         environment=row.environment,
-        command=row.command,
-        variables=row.variables,
+        command=row.command if reads else [],
+        variables=row.variables if reads else {},
         slots=row.slots,
         processes=row.processes,
         network=row.network,

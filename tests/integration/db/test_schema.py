@@ -72,12 +72,17 @@ async def test_a_database_of_the_first_release_is_brought_up_to_date(database_ur
     }
     assert await connection.fetchval("SELECT resource_group FROM nodes") == "default"
     assert await connection.fetchval("SELECT devices FROM containers LIMIT 1") == "[]"
+    mine = await connection.fetch(
+        "SELECT user_id, role, p.id, p.name FROM memberships m JOIN projects p ON p.id = project_id"
+    )
+    assert [(row["user_id"], row["role"], row["name"]) for row in mine] == [("u", "member", "default")]
+    assert {row["project_id"] for row in rows} == {mine[0]["id"]}
     await connection.close()
 
 
 async def test_the_newest_migration_can_be_taken_back_and_done_again(database_url: str, engine: AsyncEngine) -> None:
     await _go_back(engine, "0001")
-    assert await migrate(connector(database_url)) == "0002"
+    assert await migrate(connector(database_url)) == newest()
     assert await _difference(engine) == []
 
 

@@ -50,6 +50,9 @@ def row(name: str = "a") -> LiveRow:
         stop_grace_seconds=10,
         stop_reason="",
         preempted_for=None,
+        project_id="p",
+        project="default",
+        domain_id="d",
     )
 
 

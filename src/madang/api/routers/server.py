@@ -11,7 +11,7 @@ from madang import __version__
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, open_problems, problems
 from madang.api.wire import API, Json
-from madang.schemas.api import Health, Me, ServerInfo
+from madang.schemas.api import Health, Me, MyProject, ServerInfo
 
 router = APIRouter(prefix=API, tags=["server"])
 probes = APIRouter(tags=["server"])
@@ -23,7 +23,16 @@ _METRICS: Final[Responses] = {200: {"description": "Prometheus text format.", "c
 @router.get("/me", response_model=Me, responses=problems(), operation_id="get_me")
 async def get_me(caller: SignedIn) -> Response:
     """Whose token this request carries."""
-    return Json(Me(id=caller.user_id, name=caller.name, role=caller.role))
+    mine = sorted(caller.memberships.values(), key=lambda one: one.path)
+    return Json(
+        Me(
+            id=caller.user_id,
+            name=caller.name,
+            role=caller.role,
+            projects=[MyProject(project=one.path, role=one.role.value) for one in mine],
+            scopes=None if caller.scopes is None else sorted(caller.scopes),
+        )
+    )
 
 
 @router.get("/server", response_model=ServerInfo, responses=problems(), operation_id="get_server")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, problems
 from madang.api.wire import API, Json, SessionRef, json_body, read_json
-from madang.domain.names import NAME_PATTERN
+from madang.domain.names import NAME_PATTERN, PATH_PATTERN
 from madang.domain.session import SessionKind, SessionState
 from madang.schemas.api import Page, PlanAnswer, Session, SessionCreate, SessionStop, Usage
 
@@ -64,13 +64,16 @@ async def list_sessions(
     state: Annotated[list[SessionState], Query(description="Only these states; repeat it for several.")] = _ANY,
     kind: Annotated[SessionKind | None, Query(description="Only this kind.")] = None,
     name: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only sessions of this name.")] = None,
+    project: Annotated[str | None, Query(pattern=PATH_PATTERN, description="Only sessions of this project.")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Sessions on a page.")] = 50,
     cursor: Annotated[
         str | None, Query(pattern=r"^[!-~]{1,500}$", description="`next` of the page before this one.")
     ] = None,
 ) -> Response:
-    """List sessions, newest first: your own, or as an administrator everybody's."""
-    page = await services.sessions.list(caller, states=state, name=name, kind=kind, limit=limit, cursor=cursor)
+    """List the sessions that you have the right to see, newest first."""
+    page = await services.sessions.list(
+        caller, states=state, name=name, kind=kind, project=project, limit=limit, cursor=cursor
+    )
     return Json(page)
 
 

@@ -13,6 +13,7 @@ from madang.db.repositories.containers import held_devices
 from madang.db.repositories.session_rows import waiting_of
 from madang.db.rows import DependencyRow, LiveRow, PartRow
 from madang.db.tables import LIVE
+from madang.domain.people import project_path
 from madang.domain.session import Layout, SessionKind, SessionState
 
 # What an earlier launch of a waiting session left of its containers does not count.
@@ -20,16 +21,18 @@ _SELECT: Final = f"""
     SELECT s.id, s.owner_id, u.name AS owner, s.name, s.kind, s.state, s.reason, s.waiting, s.environment, s.network,
         s.slots, s.created_at, s.resource_group, s.models, s.size, s.layout, s.priority, s.start_at, s.max_seconds,
         s.deadline, s.preemptible, s.reservation, s.started_at, s.held_since, s.stop_requested_at,
-        s.stop_grace_seconds, s.stop_reason, s.preempted_for,
+        s.stop_grace_seconds, s.stop_reason, s.preempted_for, s.project_id, p.name AS project, p.domain_id,
+        o.name AS domain,
         CASE WHEN s.state <> 'pending' THEN (
             SELECT jsonb_agg(jsonb_build_array(c.node, c.slots, c.devices) ORDER BY c.position)
             FROM containers c WHERE c.session_id = s.id
         ) END AS parts,
         CASE WHEN s.state = 'pending' THEN (
-            SELECT jsonb_agg(jsonb_build_array(o.id, o.name, o.state, d.ok) ORDER BY o.id)
-            FROM session_dependencies d JOIN sessions o ON o.id = d.on_session_id WHERE d.session_id = s.id
+            SELECT jsonb_agg(jsonb_build_array(w.id, w.name, w.state, d.ok) ORDER BY w.id)
+            FROM session_dependencies d JOIN sessions w ON w.id = d.on_session_id WHERE d.session_id = s.id
         ) END AS dependencies
     FROM sessions s JOIN users u ON u.id = s.owner_id
+    JOIN projects p ON p.id = s.project_id JOIN domains o ON o.id = p.domain_id
     WHERE s.{LIVE}
 """  # noqa: S608 - a constant
 
@@ -99,6 +102,9 @@ def _row(row: Row[*tuple[Any, ...]]) -> LiveRow:
         stop_grace_seconds=row.stop_grace_seconds,
         stop_reason=row.stop_reason,
         preempted_for=row.preempted_for,
+        project_id=row.project_id,
+        project=project_path(row.domain, row.project),
+        domain_id=row.domain_id,
         parts=tuple(PartRow(node, slots, held_devices(devices)) for node, slots, devices in row.parts or ()),
         dependencies=tuple(
             DependencyRow(row.id, on_id, name, SessionState(state), ok)

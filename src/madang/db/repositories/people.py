@@ -4,37 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import delete, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.rows import KeyRow, TokenRow
-from madang.db.tables import idempotency_keys, tokens, users
+from madang.db.tables import domains, idempotency_keys, memberships, projects, tokens, users
 from madang.domain.ids import new_id
-from madang.domain.people import Caller, Role
+from madang.domain.people import (
+    DEFAULT_DOMAIN,
+    DEFAULT_PROJECT,
+    Caller,
+    Membership,
+    ProjectRole,
+    Role,
+    project_path,
+)
+from madang.domain.rights import Scope
 
 _k = idempotency_keys.c
 
 
-async def by_digest(connection: AsyncConnection, digest: bytes) -> TokenRow | None:
-    """The token of a SHA-256 digest, with its user; also when it has expired or is revoked."""
-    query = (
-        select(users.c.id, users.c.name, users.c.role, tokens.c.expires_at, tokens.c.revoked_at)
-        .join(users, users.c.id == tokens.c.user_id)
-        .where(tokens.c.digest == digest)
+_BY_DIGEST: Final = text(
+    """
+    SELECT u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active, t.scopes, t.expires_at, t.revoked_at,
+        (
+            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.name, p.name, m.role))
+            FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
+            WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
+        ) AS memberships
+    FROM tokens t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
+    WHERE t.digest = :digest
+    """
+).columns(memberships=JSONB, scopes=JSONB)
+
+
+async def by_digest(connection: AsyncConnection, digest: bytes, now: datetime) -> TokenRow | None:
+    """The token of a SHA-256 digest, with its user; also when it has expired or is revoked, or the user is disabled."""
+    row = (await connection.execute(_BY_DIGEST, {"digest": digest, "now": now})).first()
+    if row is None:
+        return None
+    return TokenRow(
+        user_id=row.id,
+        name=row.name,
+        role=row.role,
+        domain_id=row.domain_id,
+        active=row.active,
+        memberships=tuple(
+            Membership(project_id, project_path(domain, project), ProjectRole(role))
+            for project_id, domain, project, role in row.memberships or ()
+        ),
+        scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
     )
-    row = (await connection.execute(query)).first()
-    return None if row is None else TokenRow(row.id, row.name, row.role, row.expires_at, row.revoked_at)
 
 
 async def ensure_user(transaction: Transaction, name: str, role: Role, at: datetime) -> str:
-    """The id of the user of this name, made when missing."""
-    statement = insert(users).values(id=new_id(), name=name, role=role, created_at=at)
-    await transaction.connection.execute(statement.on_conflict_do_nothing(index_elements=[users.c.name]))
-    found = await transaction.connection.scalar(select(users.c.id).where(users.c.name == name))
-    return str(found)
+    """The id of the user of this name, made when missing: in the default domain, with its default project."""
+    connection = transaction.connection
+    found = await connection.scalar(select(users.c.id).where(users.c.name == name))
+    if found is not None:
+        return str(found)
+    user_id = new_id()
+    home = select(domains.c.id).where(domains.c.name == DEFAULT_DOMAIN).scalar_subquery()
+    statement = insert(users).values(id=user_id, name=name, role=role, domain_id=home, created_at=at)
+    made = await connection.scalar(
+        statement.on_conflict_do_nothing(index_elements=[users.c.name]).returning(users.c.id)
+    )
+    if made is None:  # somebody else has made it at the same moment
+        return str(await connection.scalar(select(users.c.id).where(users.c.name == name)))
+    project = (
+        select(projects.c.id).where(projects.c.domain_id == home, projects.c.name == DEFAULT_PROJECT).scalar_subquery()
+    )
+    in_project = ProjectRole.OWNER if role == "admin" else ProjectRole.MEMBER
+    values = {"project_id": project, "user_id": user_id, "role": in_project.value, "created_at": at}
+    await connection.execute(insert(memberships).values(**values))
+    return user_id
 
 
 async def unknown(connection: AsyncConnection, names: Iterable[str]) -> list[str]:

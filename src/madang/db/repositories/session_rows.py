@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.repositories.containers import exit_of, held_devices, of_sessions
 from madang.db.rows import ContainerRow, SessionRow, WaitingRow
-from madang.db.tables import containers, session_dependencies, sessions, users
+from madang.db.tables import containers, domains, projects, session_dependencies, sessions, users
 from madang.domain.container import ContainerState
+from madang.domain.people import project_path
 from madang.domain.session import Layout, SessionKind, SessionState
 
 _s = sessions.c
@@ -32,6 +33,9 @@ _AFTER: Final = (
 SELECT: Final = select(
     sessions,
     users.c.name.label("owner"),
+    projects.c.name.label("project"),
+    domains.c.id.label("domain_id"),
+    domains.c.name.label("domain"),
     _AFTER.label("dependencies"),
     _c.id.label("c_id"),
     _c.node.label("c_node"),
@@ -46,9 +50,10 @@ SELECT: Final = select(
     _c.exit_signal.label("c_exit_signal"),
     _c.exit_message.label("c_exit_message"),
 ).select_from(
-    sessions.join(users, users.c.id == _s.owner_id).outerjoin(
-        containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0)
-    )
+    sessions.join(users, users.c.id == _s.owner_id)
+    .join(projects, projects.c.id == _s.project_id)
+    .join(domains, domains.c.id == projects.c.domain_id)
+    .outerjoin(containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0))
 )
 
 
@@ -104,6 +109,9 @@ def _row(row: Row[*tuple[Any, ...]]) -> SessionRow:
         stop_reason=row.stop_reason,
         preempted_for=row.preempted_for,
         held_since=row.held_since,
+        project_id=row.project_id,
+        project=project_path(row.domain, row.project),
+        domain_id=row.domain_id,
         after=tuple(sorted(one for one, ok in dependencies.items() if not ok)),
         after_ok=tuple(sorted(one for one, ok in dependencies.items() if ok)),
     )

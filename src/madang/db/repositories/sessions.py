@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Integer, Select, Text, bindparam, case, delete, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
 from madang.db.repositories import moves
+from madang.db.repositories.session_rights import Seen, require, seen_by, values_of
 from madang.db.repositories.session_rows import SELECT, complete
 from madang.db.rows import SessionRow
 from madang.db.statements import among
@@ -23,6 +37,7 @@ from madang.db.tables import HOLDING, LIMITED, containers, session_dependencies,
 from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionKind, SessionState
 
 _s = sessions.c
@@ -34,21 +49,15 @@ _LIVE_STATES: Final = [state.value for state in SessionState if state not in END
 # Statements are built once for each combination of conditions: building one costs more than running it.
 
 
-def _seen(admin: bool) -> Select[*tuple[Any, ...]]:
-    """The rows a caller may know of: all for an admin, otherwise the caller's own; never deleted ones."""
-    query = SELECT.where(_s.deleted_at.is_(None))
-    return query if admin else query.where(_s.owner_id == bindparam("me"))
+@cache
+def _find_by_id(seen: Seen) -> Select[*tuple[Any, ...]]:
+    return seen_by(seen).where(_s.id == bindparam("ref"))
 
 
 @cache
-def _find_by_id(admin: bool) -> Select[*tuple[Any, ...]]:
-    return _seen(admin).where(_s.id == bindparam("ref"))
-
-
-@cache
-def _find_by_name(admin: bool) -> Select[*tuple[Any, ...]]:
+def _find_by_name(seen: Seen) -> Select[*tuple[Any, ...]]:
     return (
-        _seen(admin)
+        seen_by(seen)
         .where(_s.name == bindparam("ref"))
         .order_by(
             case((_s.owner_id == bindparam("me"), 0), else_=1),
@@ -59,17 +68,20 @@ def _find_by_name(admin: bool) -> Select[*tuple[Any, ...]]:
     )
 
 
+_LIMITS_OF_A_PAGE: Final[Mapping[str, ColumnElement[bool]]] = {
+    "states": among(_s.state, "states"),
+    "name": _s.name == bindparam("name"),
+    "kind": _s.kind == bindparam("kind"),
+    "project": _s.project_id == bindparam("project"),
+    "before": _s.id < bindparam("before"),
+}
+
+
 @cache
-def _page(admin: bool, states: bool, name: bool, kind: bool, before: bool) -> Select[*tuple[Any, ...]]:
-    query = _seen(admin)
-    if states:
-        query = query.where(among(_s.state, "states"))
-    if name:
-        query = query.where(_s.name == bindparam("name"))
-    if kind:
-        query = query.where(_s.kind == bindparam("kind"))
-    if before:
-        query = query.where(_s.id < bindparam("before"))
+def _page(seen: Seen, limits: frozenset[str]) -> Select[*tuple[Any, ...]]:
+    query = seen_by(seen)
+    for limit in sorted(limits):
+        query = query.where(_LIMITS_OF_A_PAGE[limit])
     return query.order_by(_s.id.desc()).limit(bindparam("limit", type_=Integer))
 
 
@@ -113,20 +125,23 @@ _LIMITS: Final = text(
 STOP_ASKED: Final = "stop was asked for"
 
 
-async def find(connection: AsyncConnection, caller: Caller, ref: str) -> SessionRow:
+async def find(connection: AsyncConnection, caller: Caller, ref: str, right: Right = Right.SESSION_SEE) -> SessionRow:
     """By id, or by name: the caller's own live session of that name, else the newest that the caller may see.
 
-    Raises NotFound.
+    Raises NotFound for what the caller may not see, and Forbidden for what may be seen, but not what `right` says.
     """
-    values = {"ref": ref, "me": caller.user_id}
+    reach = caller.reach(Right.SESSION_SEE)
+    seen, values = Seen.of(reach), {"ref": ref, **values_of(caller, reach)}
     row = None
     if len(ref) == ID_LENGTH:
-        row = (await connection.execute(_find_by_id(caller.is_admin), values)).first()
+        row = (await connection.execute(_find_by_id(seen), values)).first()
     if row is None:
-        row = (await connection.execute(_find_by_name(caller.is_admin), values)).first()
+        row = (await connection.execute(_find_by_name(seen), values)).first()
     if row is None:
         raise NotFound(f"There is no session '{ref[:60]}'. 'madang session ls' shows those there are.")
-    return (await complete(connection, [row]))[0]
+    found = (await complete(connection, [row]))[0]
+    await require(connection, caller, found, right)
+    return found
 
 
 async def by_id(connection: AsyncConnection, session_id: str) -> SessionRow | None:
@@ -149,19 +164,21 @@ async def page(
     states: Sequence[SessionState],
     name: str | None,
     kind: SessionKind | None,
+    project_id: str | None,
     limit: int,
     before: str | None,
 ) -> list[SessionRow]:
-    """Newest first, those older than the id `before`."""
-    query = _page(caller.is_admin, bool(states), name is not None, kind is not None, before is not None)
-    values = {
-        "me": caller.user_id,
-        "states": [state.value for state in states],
+    """Those the caller may see, newest first, those older than the id `before`."""
+    reach = caller.reach(Right.SESSION_SEE)
+    limits = {
+        "states": [state.value for state in states] or None,
         "name": name,
         "kind": kind.value if kind is not None else None,
+        "project": project_id,
         "before": before,
-        "limit": limit,
     }
+    query = _page(Seen.of(reach), frozenset(limit for limit, value in limits.items() if value is not None))
+    values = {**values_of(caller, reach), **limits, "limit": limit}
     return await complete(connection, (await connection.execute(query, values)).all())
 
 
@@ -213,6 +230,7 @@ def _new(row: SessionRow) -> dict[str, object]:
         "deadline": row.deadline,
         "preemptible": row.preemptible,
         "reservation": row.reservation,
+        "project_id": row.project_id,
     }
 
 
