@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from madang.db.engine import connector
-from madang.db.schema import config, migrate
+from madang.db.schema import config, migrate, newest
 from madang.db.tables import metadata
 from madang.domain.errors import StartupError
 
