@@ -13,6 +13,7 @@ from pathlib import Path
 KNOWN = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
     "a Madang token": re.compile(r"\bmdg_[A-Za-z0-9_-]{16,}"),
+    "the secret of a signing key": re.compile(r"\bmds_[A-Za-z0-9_-]{16,}"),
     "an AWS access key": re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
     "a GitHub token": re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b"),
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
