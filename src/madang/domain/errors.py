@@ -69,6 +69,22 @@ class Unauthorized(MadangError):
     title = "Not signed in"
 
 
+class TooManyAttempts(MadangError):
+    """Sign-in has failed too often; what was sent has not been looked at.
+
+    Attributes:
+        retry_after_seconds: how long to wait at least, for the header `Retry-After`.
+    """
+
+    code = "too_many_attempts"
+    status = 429
+    title = "Too many attempts"
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Forbidden(MadangError):
     """The caller is known and may not do this; what may not even be known of is NotFound."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -33,6 +34,7 @@ class Sealer:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {_fingerprint(key): AESGCM(key) for key in keys}
+        self._digest_key = hashlib.sha256(b"madang digest " + keys[0]).digest()
         self.fingerprint: Final = _fingerprint(keys[0])
         """Names the key and tells nothing of it: managers of one database can see whether they have the same."""
 
@@ -76,6 +78,10 @@ class Sealer:
                 f"A sealed secret ({kind}) of the database is damaged or belongs elsewhere. Ask an administrator to "
                 "set it anew."
             ) from None
+
+    def digest(self, text: str) -> str:
+        """A name for a text that says nothing of it to who has not the key, and is the same on every manager."""
+        return hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), "sha256").hex()
 
     def is_current(self, sealed: str) -> bool:
         """Whether it is sealed with the first key; otherwise it should be sealed anew when there is an occasion."""

@@ -119,3 +119,11 @@ def test_a_key_that_others_can_read_is_refused(path: Path, mode: int) -> None:
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="cannot be used"):
         Sealer.open(tmp_path / "missing" / FILE_NAME)
+
+
+def test_a_digest_is_the_same_again_and_tells_nothing_without_the_key(path: Path, tmp_path: Path) -> None:
+    made = Sealer.open(path).digest("minji")
+    assert Sealer.open(path).digest("minji") == made
+    assert Sealer.open(path).digest("mina") != made
+    assert Sealer.open(tmp_path / "other").digest("minji") != made
+    assert len(Sealer.open(path).digest("\ud800")) == 64
