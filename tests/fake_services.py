@@ -27,6 +27,7 @@ from madang.domain.errors import (
 from madang.domain.ids import new_id
 from madang.domain.names import check_variables, relative_path
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.session import ENDED, ExitReason, SessionKind, SessionState
 from madang.domain.slots import Slots
 from madang.domain.why import Why, WhyCode, sentence
@@ -81,12 +82,15 @@ def now() -> datetime:
 
 class Tokens(TokenService):
     def __init__(self) -> None:
-        pass
+        self.revoked = asyncio.Event()
 
     async def authenticate(self, token: str) -> Caller:
         if token != TOKEN:
             raise Unauthorized("This token is unknown.")
         return ALICE
+
+    async def changed(self, caller: Caller) -> None:
+        await self.revoked.wait()
 
 
 class FakeExec:
@@ -229,6 +233,9 @@ class Sessions(SessionService):
         start = now() + timedelta(hours=2)
         waiting = Waiting(code=why.code, values=values, position=3, of=7, estimated_start=start)
         return PlanAnswer(starts=False, placements=[], reason=sentence(why), waiting=waiting, would_preempt=[])
+
+    async def allow(self, caller: Caller, ref: str, right: Right) -> str:
+        return (await self.get(caller, ref)).id
 
     async def get(self, caller: Caller, ref: str) -> Session:
         for session in reversed(self.all.values()):
@@ -501,6 +508,7 @@ class FakePlatform:
         self.sessions = Sessions()
         self.streams = Streams(self.sessions)
         self.health = Healths()
+        self.tokens = Tokens()
         self.services = Services(
             sessions=self.sessions,
             nodes=Nodes(),
@@ -508,7 +516,7 @@ class FakePlatform:
             reservations=Reservations(),
             environments=Environments(),
             uploads=Uploads(),
-            tokens=Tokens(),
+            tokens=self.tokens,
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),
@@ -521,6 +529,10 @@ class FakePlatform:
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the server's event loop."""
         return self._loop.do(work)
+
+    async def revoke(self) -> None:
+        """Take the token of everybody back."""
+        self.tokens.revoked.set()
 
     def start(self) -> None:
         async def go() -> None:

@@ -21,6 +21,7 @@ from madang.api.routers import (
     server,
     sessions,
     streams,
+    tokens,
     uploads,
 )
 from madang.api.wire import API
@@ -38,6 +39,7 @@ _ROUTERS: Final = (  # the busiest first
     reservations.router,
     environments.router,
     uploads.router,
+    tokens.router,
 )
 
 

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from madang.agent.base import ExecProcess
 from madang.api.errors import invalid_fields
 from madang.api.problems import make_problem, problem_of
+from madang.api.shutdown import End, Ends
 from madang.domain.errors import InvalidInput, MadangError
 from madang.schemas.agent import ExecSpec
 from madang.schemas.api import Problem
@@ -39,14 +40,19 @@ log = structlog.get_logger(__name__)
 _FRAME: Final = 64 << 10  # bytes of output in one frame
 _CODES: Final = {"stdout": bytes([STDOUT]), "stderr": bytes([STDERR])}
 _GOING_AWAY: Final = 1001
+_NOT_ALLOWED: Final = 1008
+
+
+async def _end(ends: Ends) -> End:
+    return await ends()
 
 
 class Execution:
     """One exec: made for an accepted socket, run once."""
 
-    def __init__(self, socket: WebSocket, closing: asyncio.Event) -> None:
+    def __init__(self, socket: WebSocket, ends: Ends) -> None:
         self._socket = socket
-        self._closing = closing
+        self._ends = ends
         self._stdin: deque[bytes | None] = deque()  # None: end of input
         self._stdin_size = 0
         self._stdin_ready = asyncio.Event()
@@ -83,7 +89,7 @@ class Execution:
         listening = asyncio.create_task(self._listen(process))
         feeding = asyncio.create_task(self._feed(process))
         sending = asyncio.create_task(self._send_output(process))
-        closing = asyncio.create_task(self._closing.wait())
+        closing = asyncio.create_task(_end(self._ends))
         tasks: list[asyncio.Task[object]] = [listening, feeding, sending, closing]
         try:
             # Feeding ends by itself at the end of input, so it is only waited for when it fails.
@@ -101,7 +107,10 @@ class Execution:
             await self._finish(ExecExit(exit=await process.wait()))
         elif closing.done() and not closing.cancelled():
             with contextlib.suppress(RuntimeError, OSError):
-                await self._socket.close(_GOING_AWAY, "the server is stopping")
+                if closing.result() == "stopping":
+                    await self._socket.close(_GOING_AWAY, "the server is stopping")
+                else:
+                    await self._socket.close(_NOT_ALLOWED, "you may no longer be here")
 
     async def _listen(self, process: ExecProcess) -> None:
         """Take what the client sends; never waits for the process, so that a signal always gets through."""

@@ -1,11 +1,20 @@
-"""How long-lived connections learn that the server is stopping."""
+"""How long-lived connections learn that they have to end: the server stops, or the caller may no longer go on."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal
 
 from fastapi import FastAPI
 from starlette.requests import HTTPConnection
+
+from madang.domain.people import Caller
+from madang.services import Services
+
+End = Literal["stopping", "revoked"]
+Ends = Callable[[], Awaitable[End]]
+"""Returns when the connection has to end, with the reason; it may be cancelled."""
 
 
 def begin_shutdown(app: FastAPI) -> None:
@@ -14,7 +23,21 @@ def begin_shutdown(app: FastAPI) -> None:
     closing.set()
 
 
-def closing_of(connection: HTTPConnection) -> asyncio.Event:
-    """The event that is set once the server begins to stop."""
+def ends_of(connection: HTTPConnection, caller: Caller, services: Services) -> Ends:
+    """When a connection of a caller has to end: the server begins to stop, or what the caller may do has changed."""
     closing: asyncio.Event = connection.app.state.closing
-    return closing
+
+    async def wait() -> End:
+        stopping = asyncio.create_task(closing.wait())
+        changed = asyncio.create_task(services.tokens.changed(caller))
+        try:
+            await asyncio.wait([stopping, changed], return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return "stopping"
+            await changed
+            return "revoked"
+        finally:
+            stopping.cancel()
+            changed.cancel()
+
+    return wait

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from madang.api.errors import problem_for
+from madang.api.shutdown import Ends
 from madang.domain.errors import MadangError
 from madang.schemas.agent import LogChunk
 from madang.schemas.api import Event, LogEvent
@@ -74,17 +75,17 @@ async def _closed(source: AsyncIterator[T]) -> AsyncIterator[None]:
 class EventStream(Response):
     """Sends what `frames` yields until it is exhausted, the client leaves, or the server stops.
 
-    An expected error in the middle becomes a last `error` event with the problem. When the server stops there is no
-    last event: the client sees that the stream is not complete, and resumes at the next server.
+    An expected error in the middle becomes a last `error` event with the problem. When the server stops, or what the
+    caller may do changes, there is no last event: the client sees that the stream is not complete, and asks again.
     """
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, frames: AsyncGenerator[bytes], closing: asyncio.Event) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], ends: Ends) -> None:
         super().__init__(None, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._frames = frames
-        self._closing = closing
+        self._ends = ends
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -92,7 +93,7 @@ class EventStream(Response):
         waiting = [
             asyncio.create_task(self._pump(send)),
             asyncio.create_task(_disconnected(receive)),
-            asyncio.create_task(_set(self._closing)),
+            asyncio.create_task(_ended(self._ends)),
         ]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -120,5 +121,5 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
+async def _ended(ends: Ends) -> None:
+    await ends()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from madang import __version__
-from madang.cli import create, doctor, environment, group, node, reservation, run, session, simulate, status, up
+from madang.cli import create, doctor, environment, group, node, reservation, run, session, simulate, status, token, up
 from madang.cli.client import describe
 from madang.cli.i18n import t
 from madang.cli.output import fail
@@ -30,6 +30,7 @@ create.register(session.app)
 app.add_typer(session.app, name="session")
 app.add_typer(node.app, name="node")
 app.add_typer(group.app, name="group")
+app.add_typer(token.app, name="token")
 app.add_typer(reservation.app, name="reservation")
 app.add_typer(environment.app, name="environment")
 app.add_typer(simulate.app, name="simulate")

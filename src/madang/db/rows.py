@@ -260,9 +260,26 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenNew:
+    """A token that is made."""
+
+    id: str
+    user_id: str
+    digest: bytes  # SHA-256
+    label: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    scopes: frozenset[Scope] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token that was found, with its user."""
 
+    id: str
+    label: str
+    created_at: datetime
+    last_used_at: datetime | None
     user_id: str
     name: str
     role: Role

@@ -63,6 +63,7 @@ class Caller:
         domain_id: the user's own.
         memberships: projects by id, of any domain.
         scopes: what the credential is limited to; None: everything that the user may do.
+        credential: the id of the token.
     """
 
     user_id: str
@@ -71,6 +72,7 @@ class Caller:
     domain_id: str = ""
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     scopes: frozenset[Scope] | None = None
+    credential: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from madang.domain.container import ContainerState
 from madang.domain.names import NAME_PATTERN, PATH_PATTERN
+from madang.domain.rights import Scope
 from madang.domain.session import ExitReason, Layout, SessionKind, SessionState
 from madang.schemas.agent import DeviceInfo, EnvironmentStatus, FileEntry, LogChunk, NetworkMode, NodeReport, Usage
 from madang.schemas.base import Wire
@@ -335,6 +336,31 @@ class Me(Wire):
     role: Literal["admin", "domain_admin", "user"]
     projects: list[MyProject] = []
     scopes: list[str] | None = None  # that the credential is limited to; null: none
+
+
+class TokenCreate(Wire):
+    """An access token that somebody wants."""
+
+    label: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]*$")]
+    expires_at: AwareDatetime | None = None  # null: never
+    scopes: list[Scope] | None = Field(default=None, min_length=1, max_length=32)  # null: all that its user may do
+
+
+class Token(Wire):
+    """An access token without the secret."""
+
+    id: Id
+    label: str
+    scopes: list[Scope] | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None  # to the minute
+
+
+class NewToken(Token):
+    """A token that was just made. The secret is shown this once."""
+
+    token: str
 
 
 class ServerInfo(Wire):

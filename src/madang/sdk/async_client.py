@@ -12,6 +12,7 @@ from madang.sdk.connection import find_connection
 from madang.sdk.files import AsyncFiles
 from madang.sdk.groups import AsyncGroups, AsyncReservations
 from madang.sdk.sessions import AsyncSessions
+from madang.sdk.tokens import AsyncTokens
 from madang.sdk.uploads import AsyncUploads
 
 
@@ -40,6 +41,7 @@ class AsyncClient:
         self.nodes = AsyncNodes(self._transport)
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
+        self.tokens = AsyncTokens(self._transport)
         self.reservations = AsyncReservations(self._transport)
 
     async def __aenter__(self) -> AsyncClient:

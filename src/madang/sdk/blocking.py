@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Unpack
 
+from madang.domain.rights import Scope
 from madang.domain.session import SessionKind, SessionState
 from madang.schemas.agent import EnvironmentStatus, ExitReport, Stream, Usage
 from madang.schemas.api import (
@@ -17,11 +18,13 @@ from madang.schemas.api import (
     Event,
     FileEntry,
     GroupPolicy,
+    NewToken,
     NodeState,
     PlanAnswer,
     Reservation,
     ResourceGroup,
     Session,
+    Token,
     Upload,
 )
 from madang.sdk._bridge import Bridge
@@ -34,6 +37,7 @@ from madang.sdk.models import LogPiece, Progress
 from madang.sdk.options import SessionOptions
 from madang.sdk.pack import DEFAULT_LIMIT, Manifest
 from madang.sdk.sessions import AsyncSessions
+from madang.sdk.tokens import AsyncTokens
 from madang.sdk.unpack import Unpacked
 from madang.sdk.uploads import AsyncUploads
 
@@ -289,6 +293,28 @@ class Groups:
     def delete(self, name: str) -> None:
         """Delete a resource group without nodes and live sessions. Raises Conflict, Forbidden, NotFound."""
         self._bridge.run(self._groups.delete(name))
+
+
+class Tokens:
+    """Your own access tokens."""
+
+    def __init__(self, tokens: AsyncTokens, bridge: Bridge) -> None:
+        self._tokens = tokens
+        self._bridge = bridge
+
+    def list(self) -> list[Token]:
+        """Newest first, without those that have been revoked."""
+        return self._bridge.run(self._tokens.list())
+
+    def create(
+        self, label: str, *, expires_at: datetime | None = None, scopes: Sequence[Scope] | None = None
+    ) -> NewToken:
+        """Make one, of which the secret is only in this answer. See AsyncTokens.create."""
+        return self._bridge.run(self._tokens.create(label, expires_at=expires_at, scopes=scopes))
+
+    def revoke(self, token_id: str) -> None:
+        """Take one back. Raises NotFound."""
+        self._bridge.run(self._tokens.revoke(token_id))
 
 
 class Reservations:

@@ -6,18 +6,25 @@ import hashlib
 import re
 import secrets
 import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
-from madang.db.repositories import people
-from madang.domain.errors import Unauthorized
-from madang.domain.ids import Clock
+from madang.db.repositories import people, tokens
+from madang.db.rows import TokenNew, TokenRow
+from madang.domain.errors import Forbidden, InvalidInput, NotFound, Unauthorized
+from madang.domain.ids import Clock, new_id
 from madang.domain.people import Caller, Role
+from madang.domain.rights import Right, Scope
+from madang.schemas.api import NewToken, Token, TokenCreate
 
 _FORM: Final = re.compile(r"mdg_[A-Za-z0-9_-]{43}")
 _REMEMBER_SECONDS: Final = 5.0  # a membership may end meanwhile
 _REMEMBER_AT_MOST: Final = 4096
+_USED_EVERY: Final = timedelta(seconds=60)  # so often at most is written when it was last used
+_LOOK_AGAIN_SECONDS: Final = 4.0  # for what ends by itself, such as a membership or a token
 
 
 class TokenService:
@@ -29,6 +36,7 @@ class TokenService:
     def __init__(self, database: Database, hub: Hub, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._hub = hub
         self._changed = hub.subscribe("tokens")
         self._remembered: dict[bytes, tuple[Caller, float]] = {}
 
@@ -43,40 +51,115 @@ class TokenService:
         if remembered is not None and time.monotonic() < remembered[1]:
             return remembered[0]
         now = self._clock.now()
-        found = await self._database.read(lambda connection: people.by_digest(connection, digest, now))
-        if found is None:
-            raise Unauthorized("The token is not known here. Check that it belongs to this server.")
-        if found.revoked_at is not None:
-            raise Unauthorized("The token has been revoked. Ask for a new one.")
-        if found.expires_at is not None and found.expires_at <= now:
-            raise Unauthorized("The token has expired. Ask for a new one.")
-        if not found.active:
-            raise Unauthorized("This account is disabled. Ask an administrator.")
-        caller = Caller(
-            found.user_id,
-            found.name,
-            found.role,
-            found.domain_id,
-            {one.project_id: one for one in found.memberships},
-            found.scopes,
-        )
-        if found.expires_at is None:
+        found = await self._database.read(lambda connection: tokens.by_digest(connection, digest, now))
+        caller = _caller(found, now)
+        assert found is not None  # noqa: S101 - it has a caller
+        if found.last_used_at is None or now - found.last_used_at >= _USED_EVERY:
+            await self._database.transaction(
+                lambda transaction: tokens.touch(transaction, found.id, now), "token.touch"
+            )
+        if found.expires_at is None or found.expires_at - now > timedelta(seconds=_REMEMBER_SECONDS):
             if len(self._remembered) >= _REMEMBER_AT_MOST:
                 self._remembered.clear()
             self._remembered[digest] = (caller, time.monotonic() + _REMEMBER_SECONDS)
         return caller
 
+    async def list(self, caller: Caller) -> Sequence[Token]:
+        """The caller's own that have not been revoked, newest first."""
+        caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
+        now = self._clock.now()
+        found = await self._database.read(lambda connection: tokens.of_user(connection, caller.user_id, now))
+        return [_view(row) for row in found]
+
+    async def create(self, caller: Caller, request: TokenCreate) -> NewToken:
+        """A token for the caller. Raises Forbidden for a scope that the caller's own credential lacks, InvalidInput."""
+        caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
+        now = self._clock.now()
+        if request.expires_at is not None and request.expires_at <= now:
+            raise InvalidInput(f"The token would have expired already: it is {now:%Y-%m-%d %H:%M} UTC now.")
+        scopes = caller.scopes if request.scopes is None else frozenset(Scope(one) for one in request.scopes)
+        if caller.scopes is not None and scopes is not None and not scopes <= caller.scopes:
+            more = ", ".join(sorted(scopes - caller.scopes))
+            raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
+        token, new = _new(caller.user_id, request.label, now, request.expires_at, scopes)
+        await self._database.transaction(lambda transaction: tokens.add(transaction, new), "token.create")
+        made = Token(
+            id=new.id,
+            label=new.label,
+            scopes=None if scopes is None else sorted(scopes),
+            created_at=now,
+            expires_at=new.expires_at,
+            last_used_at=None,
+        )
+        return NewToken(**made.model_dump(), token=token)
+
+    async def revoke(self, caller: Caller, token_id: str) -> None:
+        """Take one of the caller's tokens back; streams that it opened end. Raises NotFound."""
+        caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
+
+        async def revoke(transaction: Transaction) -> None:
+            if not await tokens.revoke(transaction, caller.user_id, token_id, self._clock.now()):
+                raise NotFound(f"You have no token '{token_id[:40]}'. 'madang token ls' shows those you have.")
+
+        await self._database.transaction(revoke, "token.revoke")
+
+    async def changed(self, caller: Caller) -> None:
+        """Returns as soon as the credential is no longer good, or lets its user do other things than it did."""
+        with self._hub.subscribe("tokens") as changes:
+            while await self._still(caller):
+                await changes.wait(_LOOK_AGAIN_SECONDS)
+
+    async def _still(self, caller: Caller) -> bool:
+        now = self._clock.now()
+        found = await self._database.read(lambda connection: tokens.by_token(connection, caller.credential, now))
+        try:
+            return _caller(found, now) == caller
+        except Unauthorized:
+            return False
+
     async def issue(self, user: str, role: Role, label: str) -> str:
         """A new token for a user, who is made when missing. It is shown only here, never stored in clear."""
-        token = f"mdg_{secrets.token_urlsafe(32)}"
 
-        async def save(transaction: Transaction) -> None:
+        async def save(transaction: Transaction) -> str:
             now = self._clock.now()
             user_id = await people.ensure_user(transaction, user, role, now)
-            await people.add_token(transaction, user_id, _digest(token), label, now)
+            token, new = _new(user_id, label, now)
+            await tokens.add(transaction, new)
+            return token
 
-        await self._database.transaction(save, "token.issue")
-        return token
+        return await self._database.transaction(save, "token.issue")
+
+
+def _caller(found: TokenRow | None, now: datetime) -> Caller:
+    """Raises Unauthorized."""
+    if found is None:
+        raise Unauthorized("The token is not known here. Check that it belongs to this server.")
+    if found.revoked_at is not None:
+        raise Unauthorized("The token has been revoked. Ask for a new one.")
+    if found.expires_at is not None and found.expires_at <= now:
+        raise Unauthorized("The token has expired. Ask for a new one.")
+    if not found.active:
+        raise Unauthorized("This account is disabled. Ask an administrator.")
+    memberships = {one.project_id: one for one in found.memberships}
+    return Caller(found.user_id, found.name, found.role, found.domain_id, memberships, found.scopes, found.id)
+
+
+def _new(
+    user_id: str, label: str, now: datetime, expires_at: datetime | None = None, scopes: frozenset[Scope] | None = None
+) -> tuple[str, TokenNew]:
+    token = f"mdg_{secrets.token_urlsafe(32)}"
+    return token, TokenNew(new_id(), user_id, _digest(token), label, now, expires_at, scopes)
+
+
+def _view(row: TokenRow) -> Token:
+    return Token(
+        id=row.id,
+        label=row.label,
+        scopes=None if row.scopes is None else sorted(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+    )
 
 
 def _digest(token: str) -> bytes:

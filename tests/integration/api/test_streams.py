@@ -95,6 +95,15 @@ async def test_a_broken_connection_leaves_no_gap(platform: FakePlatform, client:
     assert [piece.data async for piece in client.sessions.logs(ref)] == lines
 
 
+def test_a_stream_ends_when_its_token_is_taken_back(platform: FakePlatform, http: httpx.Client) -> None:
+    ref = make(platform, b"hello")
+    with http.stream("GET", f"/api/v1/sessions/{ref}/logs") as response:
+        chunks = response.iter_bytes()
+        next(chunks)
+        platform.do(platform.revoke())
+        assert b"event: end" not in b"".join(chunks)
+
+
 async def test_a_restarting_server_leaves_no_gap(platform: FakePlatform, client: AsyncClient) -> None:
     ref = make(platform, b"before ")
     pieces = client.sessions.logs(ref)

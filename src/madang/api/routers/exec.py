@@ -6,8 +6,9 @@ from fastapi import APIRouter, WebSocket
 
 from madang.api.auth import SignedIn, Use
 from madang.api.execution import Execution
-from madang.api.shutdown import closing_of
+from madang.api.shutdown import ends_of
 from madang.api.wire import API, SessionRef
+from madang.domain.rights import Right
 
 router = APIRouter(prefix=f"{API}/sessions/{{session}}", tags=["sessions"])
 
@@ -15,6 +16,7 @@ router = APIRouter(prefix=f"{API}/sessions/{{session}}", tags=["sessions"])
 @router.websocket("/exec")
 async def exec_in_session(websocket: WebSocket, session: SessionRef, caller: SignedIn, services: Use) -> None:
     """Refused with a problem before it opens when the caller is unknown or the session is."""
-    found = await services.sessions.get(caller, session)
+    session_id = await services.sessions.allow(caller, session, Right.SESSION_ENTER)
     await websocket.accept()
-    await Execution(websocket, closing_of(websocket)).run(lambda spec: services.sessions.exec(caller, found.id, spec))
+    ends = ends_of(websocket, caller, services)
+    await Execution(websocket, ends).run(lambda spec: services.sessions.exec(caller, session_id, spec))

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import Responses, problems
-from madang.api.shutdown import closing_of
+from madang.api.shutdown import ends_of
 from madang.api.sse import MEDIA_TYPE, EventStream, format_events, format_logs
 from madang.api.wire import API, SessionRef
+from madang.domain.rights import Right
 
 router = APIRouter(prefix=API, tags=["streams"])
 
@@ -72,10 +73,10 @@ async def get_session_logs(
     last_event_id: LastCursor = None,
 ) -> Response:
     """Read a session's output, also while it is being written and after it has ended."""
-    found = await services.sessions.get(caller, session)
+    session_id = await services.sessions.allow(caller, session, Right.SESSION_READ)
     start = int(last_event_id) if last_event_id is not None else cursor
-    chunks = services.streams.logs(caller, found.id, cursor=start, follow=follow)
-    return EventStream(format_logs(chunks), closing_of(request))
+    chunks = services.streams.logs(caller, session_id, cursor=start, follow=follow)
+    return EventStream(format_logs(chunks), ends_of(request, caller, services))
 
 
 @router.get(
@@ -96,9 +97,9 @@ async def get_session_events(
     last_event_id: LastEvent = None,
 ) -> Response:
     """Follow what happens to one session, from its beginning."""
-    found = await services.sessions.get(caller, session)
-    events = services.streams.events(caller, session=found.id, after=last_event_id or after, follow=follow)
-    return EventStream(format_events(events), closing_of(request))
+    session_id = await services.sessions.allow(caller, session, Right.SESSION_SEE)
+    events = services.streams.events(caller, session=session_id, after=last_event_id or after, follow=follow)
+    return EventStream(format_events(events), ends_of(request, caller, services))
 
 
 @router.get(
@@ -118,4 +119,4 @@ async def get_events(
 ) -> Response:
     """Follow everything that happens to what the caller may see."""
     events = services.streams.events(caller, after=last_event_id or after, follow=follow)
-    return EventStream(format_events(events), closing_of(request))
+    return EventStream(format_events(events), ends_of(request, caller, services))

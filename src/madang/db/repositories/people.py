@@ -1,66 +1,27 @@
-"""Users, tokens and idempotency keys."""
+"""Users and idempotency keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
 
-from sqlalchemy import delete, select, text
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import KeyRow, TokenRow
-from madang.db.tables import domains, idempotency_keys, memberships, projects, tokens, users
+from madang.db.rows import KeyRow
+from madang.db.tables import domains, idempotency_keys, memberships, projects, users
 from madang.domain.ids import new_id
 from madang.domain.people import (
     DEFAULT_DOMAIN,
     DEFAULT_PROJECT,
     Caller,
-    Membership,
     ProjectRole,
     Role,
-    project_path,
 )
-from madang.domain.rights import Scope
 
 _k = idempotency_keys.c
-
-
-_BY_DIGEST: Final = text(
-    """
-    SELECT u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active, t.scopes, t.expires_at, t.revoked_at,
-        (
-            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.name, p.name, m.role))
-            FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
-            WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
-        ) AS memberships
-    FROM tokens t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
-    WHERE t.digest = :digest
-    """
-).columns(memberships=JSONB, scopes=JSONB)
-
-
-async def by_digest(connection: AsyncConnection, digest: bytes, now: datetime) -> TokenRow | None:
-    """The token of a SHA-256 digest, with its user; also when it has expired or is revoked, or the user is disabled."""
-    row = (await connection.execute(_BY_DIGEST, {"digest": digest, "now": now})).first()
-    if row is None:
-        return None
-    return TokenRow(
-        user_id=row.id,
-        name=row.name,
-        role=row.role,
-        domain_id=row.domain_id,
-        active=row.active,
-        memberships=tuple(
-            Membership(project_id, project_path(domain, project), ProjectRole(role))
-            for project_id, domain, project, role in row.memberships or ()
-        ),
-        scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-    )
 
 
 async def ensure_user(transaction: Transaction, name: str, role: Role, at: datetime) -> str:
@@ -91,13 +52,6 @@ async def unknown(connection: AsyncConnection, names: Iterable[str]) -> list[str
     wanted = set(names)
     found = (await connection.execute(select(users.c.name).where(users.c.name.in_(wanted)))).scalars()
     return sorted(wanted - set(found))
-
-
-async def add_token(transaction: Transaction, user_id: str, digest: bytes, label: str, at: datetime) -> None:
-    """Save a token by its digest; the token itself is never stored."""
-    values = {"id": new_id(), "user_id": user_id, "digest": digest, "label": label, "created_at": at}
-    await transaction.connection.execute(insert(tokens), values)
-    transaction.wake("tokens")
 
 
 async def take_key(transaction: Transaction, caller: Caller, key: str, use: KeyRow, at: datetime) -> KeyRow | None:

@@ -1,0 +1,108 @@
+"""Access tokens, by their digests: the tokens themselves are never stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from madang.db.engine import Transaction
+from madang.db.rows import TokenNew, TokenRow
+from madang.db.tables import tokens
+from madang.domain.people import Membership, ProjectRole, project_path
+from madang.domain.rights import Scope
+
+_t = tokens.c
+
+_WITH_USER: Final = """
+    SELECT t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
+        t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at,
+        (
+            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.name, p.name, m.role))
+            FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
+            WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
+        ) AS memberships
+    FROM tokens t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
+"""
+_BY_DIGEST: Final = text(f"{_WITH_USER} WHERE t.digest = :digest").columns(memberships=JSONB, scopes=JSONB)
+_OF_USER: Final = text(f"{_WITH_USER} WHERE t.user_id = :user AND t.revoked_at IS NULL ORDER BY t.id DESC").columns(
+    memberships=JSONB, scopes=JSONB
+)
+_BY_TOKEN: Final = text(f"{_WITH_USER} WHERE t.id = :token").columns(memberships=JSONB, scopes=JSONB)
+
+
+async def by_digest(connection: AsyncConnection, digest: bytes, now: datetime) -> TokenRow | None:
+    """The token of a SHA-256 digest, with its user; also when it has expired or is revoked, or the user is disabled."""
+    row = (await connection.execute(_BY_DIGEST, {"digest": digest, "now": now})).first()
+    return None if row is None else _token(row)
+
+
+async def by_token(connection: AsyncConnection, token_id: str, now: datetime) -> TokenRow | None:
+    """The same by the id of the token."""
+    row = (await connection.execute(_BY_TOKEN, {"token": token_id, "now": now})).first()
+    return None if row is None else _token(row)
+
+
+def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
+    return TokenRow(
+        id=row.token_id,
+        label=row.label,
+        created_at=row.created_at,
+        last_used_at=row.last_used_at,
+        user_id=row.id,
+        name=row.name,
+        role=row.role,
+        domain_id=row.domain_id,
+        active=row.active,
+        memberships=tuple(
+            Membership(project_id, project_path(domain, project), ProjectRole(role))
+            for project_id, domain, project, role in row.memberships or ()
+        ),
+        scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+async def of_user(connection: AsyncConnection, user_id: str, now: datetime) -> list[TokenRow]:
+    """Those of a user that have not been revoked, newest first; expired ones, too."""
+    return [_token(row) for row in await connection.execute(_OF_USER, {"user": user_id, "now": now})]
+
+
+async def add(transaction: Transaction, new: TokenNew) -> None:
+    """Save a token."""
+    values = {
+        "id": new.id,
+        "user_id": new.user_id,
+        "digest": new.digest,
+        "label": new.label,
+        "created_at": new.created_at,
+        "expires_at": new.expires_at,
+        "scopes": None if new.scopes is None else sorted(new.scopes),
+    }
+    await transaction.connection.execute(insert(tokens), values)
+    transaction.emit("token.created", new.created_at, {"id": new.id, "label": new.label}, owner_id=new.user_id)
+
+
+async def revoke(transaction: Transaction, user_id: str, token_id: str, at: datetime) -> bool:
+    """Take a token of a user back, for good; returns whether there was one that had not been. Everybody forgets it."""
+    statement = (
+        update(tokens)
+        .where(_t.id == token_id, _t.user_id == user_id, _t.revoked_at.is_(None))
+        .values(revoked_at=at)
+        .returning(_t.label)
+    )
+    label = await transaction.connection.scalar(statement)
+    if label is None:
+        return False
+    transaction.emit("token.revoked", at, {"id": token_id, "label": label}, owner_id=user_id)
+    transaction.wake("tokens")
+    return True
+
+
+async def touch(transaction: Transaction, token_id: str, at: datetime) -> None:
+    """The token has been used."""
+    await transaction.connection.execute(update(tokens).where(_t.id == token_id).values(last_used_at=at))
