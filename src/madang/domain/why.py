@@ -27,6 +27,9 @@ class WhyCode(StrEnum):
     RESERVED = "reserved"  # only reserved room is left [group, name, until]
     CALENDAR = "calendar"  # the calendar does not allow it now [group, window, until]
     NOT_BEFORE = "not_before"  # starts at a time of its own [time]
+    # somebody would hold more than allowed [subject, name, project; slots, slots_allowed, slots_held, slots_kept, with
+    # devices among them]; subject: user, project, domain, or member: a user in one project
+    QUOTA = "quota"
     AFTER = "after"  # other sessions have to end first [name, ok: 1 when they have to succeed]
     PREEMPTING = "preempting"  # others are giving way to it [count]
     NO_NODE = "no_node"  # no node of the group is ready [group]
@@ -93,6 +96,8 @@ def _english(code: WhyCode, values: _Values) -> str:
             )
         case WhyCode.NO_DEVICE:
             return f"no ready node of group {values['group']} has any {_device(values)}"
+        case WhyCode.QUOTA:
+            return _english_quota(values)
         case WhyCode.AFTER if "ok" in values:
             return f"waits for {values['name']} to succeed"
         case WhyCode.PREEMPTING if values["count"] == "1":
@@ -145,6 +150,39 @@ def _english_gang(values: _Values, even: str) -> str:
             return f"needs {size} containers with {each} each at once; {even}{group} has room for {room}"
 
 
+def _english_quota(values: _Values) -> str:
+    if values["subject"] == "member":
+        allowed = f"a member of project {values['project']} may hold {_english_amounts(values, 'slots_allowed')}"
+        holds = f"{values['name']} holds {_english_amounts(values, 'slots_held')} there"
+    else:
+        allowed = f"{values['subject']} {values['name']} may hold {_english_amounts(values, 'slots_allowed')}"
+        holds = f"holds {_english_amounts(values, 'slots_held')}"
+    both = f"needs {_and(_plural(values.parts('slots')))}; {allowed} and {holds}"
+    if "slots_kept" in values:
+        both += f"; {_english_amounts(values, 'slots_kept')} more kept for sessions that others give way to"
+    return both
+
+
+def _english_amounts(values: _Values, name: str) -> str:
+    """Amounts of the slots of a quota; without names where it is only about one slot."""
+    parts = values.parts(name)
+    if len(values.parts("slots")) != 1 or len(parts) != 1:
+        return _and(_plural(parts))
+    amount = parts[0].split(" ")[0]
+    return "none" if amount == "0" else amount
+
+
+def _plural(parts: Sequence[str]) -> list[str]:
+    """`2 GPUs`, but `8g mem`."""
+    words = [part.split(" ", 1) for part in parts]
+    return [f"{amount} {word}{'s' if _is_device(word) and amount != '1' else ''}" for amount, word in words]
+
+
+def _is_device(word: str) -> bool:
+    """Devices that people have a name for have one in capitals."""
+    return word.isupper() or word.endswith(" device")
+
+
 _EN: Final[Mapping[WhyCode, str]] = {
     WhyCode.GANG: "needs {size} containers at once; group {group} has room for {room}",
     WhyCode.BEHIND: "fits, but earlier sessions come first",
@@ -189,6 +227,8 @@ def _korean(code: WhyCode, values: _Values) -> str:
             )
         case WhyCode.NO_DEVICE:
             return f"{values['group']} 그룹에는 {_device(values)} 장치를 가진 준비된 노드가 없습니다"
+        case WhyCode.QUOTA:
+            return _korean_quota(values)
         case WhyCode.AFTER if "ok" in values:
             return f"{values['name']} 세션이 성공하기를 기다립니다"
         case WhyCode.DEPENDENCY_FAILED:
@@ -245,6 +285,30 @@ def _korean_gang(values: _Values, even: str) -> str:
             )
         case _:
             return f"컨테이너 {size}개를 한꺼번에 시작해야 하고 컨테이너마다 {each} 필요한데, {even}{group}에는 {left}"
+
+
+_KO_SUBJECTS: Final[Mapping[str, str]] = {"user": "사용자", "project": "프로젝트", "domain": "도메인"}
+
+
+def _korean_quota(values: _Values) -> str:
+    if values["subject"] == "member":
+        whose = f"{values['project']} 프로젝트에서 사용자 {values['name']}의"
+    else:
+        whose = f"{_KO_SUBJECTS.get(values['subject'], values['subject'])} {values['name']}의"
+    several = len(values.parts("slots")) != 1
+    needs, allowed, held, kept = (
+        ", ".join(_korean_amount(part, named=several or not name) for part in values.parts(f"slots{name}"))
+        for name in ("", "_allowed", "_held", "_kept")
+    )
+    more = f" 다른 세션들이 자리를 비워 줄 세션의 몫은 {kept}이고" if kept else ""
+    return f"{_subject(needs)} 필요한데, {whose} 한도는 {allowed}이고{more} 이미 쓰고 있는 양은 {held}입니다"
+
+
+def _korean_amount(part: str, *, named: bool) -> str:
+    """`2 GPU` is `GPU 2개`, and `8g mem` `mem 8g`."""
+    amount, _, word = part.partition(" ")
+    counted = f"{amount}개" if _is_device(word) else amount
+    return f"{word} {counted}" if named else counted
 
 
 _KO_STATES: Final[Mapping[str, str]] = {

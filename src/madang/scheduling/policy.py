@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from madang.domain.session import SessionKind
+from madang.scheduling.quotas import Quotas
 
 Queue = Literal["fifo", "lifo", "drf", "fair-share"]
 PlacementName = Literal["pack", "spread", "fgd"]
@@ -51,7 +52,8 @@ class Policy:
 
     `windows`: the window of the calendar in force now and those that follow; empty means no rule. `reservations`: the
     current or next occurrence of each. `history`: decayed slot-seconds of users at the time of the pass, device slots
-    as `<kind>.shares`.
+    as `<kind>.shares`. `quotas`: a session that would take somebody beyond one waits; meanwhile it blocks nobody, and
+    no room is kept for it.
     """
 
     group: str = "default"  # for reasons that people read
@@ -67,3 +69,4 @@ class Policy:
     reservation_lead_seconds: float = 4 * 3600.0
     preemption: bool = False
     grace_seconds: float = 30.0
+    quotas: Quotas = field(default_factory=Quotas)

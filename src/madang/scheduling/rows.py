@@ -60,6 +60,7 @@ class Request:
     blocked_by: Why | None = None  # what has to happen first
     reservation: str = ""  # a reservation whose room it may use
     gave_way_to: str = ""  # the session for which it was stopped, and whose room it does not take again
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Running:
     preemptible: bool = False
     making_room_for: str = ""  # the session for which it has been told to give way
     reservation: str = ""  # the reservation whose room it was allowed to use
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)

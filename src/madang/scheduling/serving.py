@@ -10,6 +10,7 @@ import numpy as np
 from madang.domain.devices import Share
 from madang.domain.session import SessionKind
 from madang.domain.why import Why
+from madang.scheduling.accounts import Accounts
 from madang.scheduling.backfill import keep_for
 from madang.scheduling.decisions import Placement, Preempt
 from madang.scheduling.ends import NEVER
@@ -48,6 +49,8 @@ class Serving:
         self.preempted: list[Preempt] = []
         self.waiting: list[int] = []  # in the order of the queue
         self.hopeless: list[int] = []  # whom the nodes could not hold even if nothing ran there
+        self.over_quota: list[int] = []  # with whom somebody would hold more than allowed
+        self.accounts = Accounts(snapshot, policy.quotas) if policy.quotas.allowed else None
         self.kept: dict[int, int] = {}  # the hold that is for a row
         self.starts: dict[int, float] = {}  # when it can start there
         self.giving_way: dict[int, int] = {}  # how many sessions make room for a row
@@ -74,6 +77,9 @@ class Serving:
         self._keep_first(turn, by_arrival=queue.by_arrival)
         stopped = False
         while (row := turn.next()) is not None:
+            if self._short(row):
+                self._pass_over(row)
+                continue
             spots = self._place_kept(row) if row in self.kept else None
             tried = spots is not None or not (stopped or self._known_full(row))
             if spots is None and tried:
@@ -159,12 +165,20 @@ class Serving:
         kind = asked.claim.kind if asked.claim else ""
         parts = tuple([Part(snapshot.nodes[node], asked.slots, kind, shares) for node, shares in spots])
         self.placements.append(Placement(snapshot.requests.rows[row].id, parts))
-        if row in self.kept:
-            number = self.kept.pop(row)
-            self._unbind(number)
-            self.rooms.release(number)
+        if self.accounts is not None:
+            self.accounts.take(row)
+        self._release(row)
         ends = float(self._ends[row])
         self._begun += [Begun(shape, node, shares, ends) for node, shares in spots]
+
+    def _short(self, row: int) -> bool:
+        return self.accounts is not None and self.accounts.short(row)
+
+    def _pass_over(self, row: int) -> None:
+        """Somebody would hold more than allowed: the row waits, but not in the queue, and no room is kept for it."""
+        self._due = [one for one in self._due if one[0] != row]
+        self._release(row)
+        (self.over_quota if self.impossible(row) is None else self.hopeless).append(row)
 
     def _put_off(self, row: int) -> bool:
         """The row keeps waiting; returns whether it does so in the queue: what could never be placed blocks nobody."""
@@ -213,6 +227,8 @@ class Serving:
             return False
         self.preempted += [Preempt(one, request.id, self.policy.grace_seconds) for one in found.sessions]
         self.giving_way[row] = len(found.sessions)
+        if self.accounts is not None:
+            self.accounts.promise(row)
         self._anew += 1
         timeline = self.timeline()
         for one in found.freed:
@@ -241,9 +257,11 @@ class Serving:
         leaving, left = self.snapshot.giving_way, self.snapshot.gave_way
         for row in self._line.rows.tolist():
             name = self.snapshot.requests.rows[row].id
-            if (name in leaving or name in left) and self.impossible(row) is None:
+            if (name in leaving or name in left) and self.impossible(row) is None and not self._short(row):
                 if name in leaving:
                     self.giving_way[row] = leaving[name]
+                if self.accounts is not None:
+                    self.accounts.promise(row)
                 self._keep(row, np.ones(len(self.mask), dtype=np.bool_))
 
     def _keep_for_oldest(self, turn: Turn) -> None:
@@ -259,7 +277,7 @@ class Serving:
         rows = self._line.rows
         waited = self.now - self.snapshot.requests.arrived[rows] >= patience
         for row in rows[waited].tolist():
-            if self.impossible(row) is None and turn.owed(row):
+            if self.impossible(row) is None and not self._short(row) and turn.owed(row):
                 if row not in self.kept:
                     self._due.append((row, self._younger(row)))
                 return
@@ -308,6 +326,13 @@ class Serving:
         for other in np.flatnonzero(bound).tolist():
             self.mask[other] |= bit
         return number
+
+    def _release(self, row: int) -> None:
+        """No room is kept for a row any more, if any was."""
+        if row in self.kept:
+            number = self.kept.pop(row)
+            self._unbind(number)
+            self.rooms.release(number)
 
     def _unbind(self, number: int) -> None:
         """A hold binds nobody any more."""

@@ -11,7 +11,8 @@ from madang.scheduling.serving import Serving
 
 
 def waits(serving: Serving) -> list[Wait]:
-    """A reason for everybody who waits, in the order of the queue, and then for those whom no node could hold."""
+    """A reason for everybody who waits, in the order of the queue, then for those who would take somebody beyond a
+    quota, and then for those whom no node could hold."""
     snapshot, explainer, of = serving.snapshot, serving.explainer, len(serving.waiting)
     starts = _starts(serving)
     found = []
@@ -26,6 +27,9 @@ def waits(serving: Serving) -> list[Wait]:
             }
             why = Why(WhyCode.PREEMPTING, values)
         found.append(Wait(snapshot.requests.rows[row].id, why, told, length, starts.get(row)))
+    for row in serving.over_quota:
+        assert serving.accounts is not None  # noqa: S101 - that is how it came here
+        found.append(Wait(snapshot.requests.rows[row].id, serving.accounts.why(row), 0, 0, None))
     for row in serving.hopeless:
         impossible = serving.impossible(row)
         assert impossible is not None  # noqa: S101 - that is how it came here

@@ -10,6 +10,8 @@ from madang.domain.why import Language, Value, Why, WhyCode, sentence
 
 _GROUP: dict[str, Value] = {"group": "v100"}
 _TWO_GPUS: dict[str, Value] = {**_GROUP, "device": "GPU", "devices": 2, "node": "gpu-07"}
+_KIM: dict[str, Value] = {"subject": "user", "name": "kim"}
+_ONE_OF_TWO: dict[str, Value] = {"slots": "1 GPU", "slots_allowed": "2 GPU", "slots_held": "2 GPU"}
 _PLACE: dict[str, Value] = {"position": 3, "of": 12}
 
 EXAMPLES: dict[WhyCode, dict[str, Value]] = {
@@ -20,6 +22,7 @@ EXAMPLES: dict[WhyCode, dict[str, Value]] = {
     WhyCode.KEPT: _GROUP,
     WhyCode.RESERVED: {**_GROUP, "name": "class", "until": "2026-11-23 12:00 UTC"},
     WhyCode.CALENDAR: {**_GROUP, "window": "day", "until": "2026-11-23 18:00 UTC"},
+    WhyCode.QUOTA: {**_KIM, **_ONE_OF_TWO},
     WhyCode.NOT_BEFORE: {"time": "2026-11-23 18:00 UTC"},
     WhyCode.AFTER: {"name": "prepare"},
     WhyCode.PREEMPTING: {**_GROUP, "count": 2},
@@ -106,6 +109,43 @@ def test_a_value_that_is_missing_breaks_nothing(language: Language) -> None:
             Why(WhyCode.AFTER, {"name": "prepare", "ok": 1}),
             "waits for prepare to succeed",
             "prepare 세션이 성공하기를 기다립니다",
+        ),
+        (
+            Why(WhyCode.QUOTA, {**_KIM, **_ONE_OF_TWO}),
+            "needs 1 GPU; user kim may hold 2 and holds 2",
+            "GPU 1개가 필요한데, 사용자 kim의 한도는 2개이고 이미 쓰고 있는 양은 2개입니다",
+        ),
+        (
+            Why(
+                WhyCode.QUOTA,
+                {
+                    "subject": "project",
+                    "name": "vision",
+                    "slots": "2.5 GPU, 8g mem",
+                    "slots_allowed": "4 GPU, 16g mem",
+                    "slots_held": "2 GPU, 12g mem",
+                    "slots_kept": "1 GPU",
+                },
+            ),
+            "needs 2.5 GPUs and 8g mem; project vision may hold 4 GPUs and 16g mem and holds 2 GPUs and 12g mem; "
+            "1 GPU more kept for sessions that others give way to",
+            "GPU 2.5개, mem 8g가 필요한데, 프로젝트 vision의 한도는 GPU 4개, mem 16g이고 다른 세션들이 자리를 비워 줄 "
+            "세션의 몫은 GPU 1개이고 이미 쓰고 있는 양은 GPU 2개, mem 12g입니다",
+        ),
+        (
+            Why(
+                WhyCode.QUOTA,
+                {
+                    "subject": "member",
+                    "name": "kim",
+                    "project": "class",
+                    "slots": "2 cpu",
+                    "slots_allowed": "1 cpu",
+                    "slots_held": "0 cpu",
+                },
+            ),
+            "needs 2 cpu; a member of project class may hold 1 and kim holds none there",
+            "cpu 2가 필요한데, class 프로젝트에서 사용자 kim의 한도는 1이고 이미 쓰고 있는 양은 0입니다",
         ),
         (
             Why(WhyCode.PREEMPTING, {"count": 1}),

@@ -62,6 +62,7 @@ def run(request: Request, parts: tuple[Part, ...], now: float, ends: float | Non
         known if ends is None else ends,
         preemptible=request.kind is SessionKind.BATCH,
         reservation=request.reservation,
+        domain=request.domain,
     )
 
 
@@ -117,6 +118,7 @@ def requests(draw: st.DrawFn, most: int = 12, prefix: str = "s", plain: bool = F
             user=draw(st.sampled_from(["ann", "bob", "eve"])),
             project=draw(st.sampled_from(["p", "q"])),
             max_seconds=draw(st.sampled_from([None, 10.0, 50.0, 200.0])),
+            domain=draw(st.sampled_from(["d", "e"])),
         )
         if not plain:
             request = replace(
