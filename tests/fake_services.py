@@ -44,6 +44,7 @@ from madang.schemas.agent import (
     Usage,
 )
 from madang.schemas.api import (
+    AuditEntry,
     DeviceState,
     Event,
     Health,
@@ -59,6 +60,7 @@ from madang.schemas.api import (
     Waiting,
 )
 from madang.services import Services
+from madang.services.audit import AuditFilter, AuditService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
@@ -91,6 +93,16 @@ class Tokens(TokenService):
 
     async def changed(self, caller: Caller) -> None:
         await self.revoked.wait()
+
+
+class Audits(AuditService):
+    def __init__(self) -> None:
+        pass
+
+    async def list(
+        self, caller: Caller, wanted: AuditFilter = AuditFilter(), *, limit: int = 50, cursor: str | None = None
+    ) -> Page[AuditEntry]:
+        return Page[AuditEntry](items=[])
 
 
 class FakeExec:
@@ -520,6 +532,7 @@ class FakePlatform:
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),
+            audit=Audits(),
         )
 
     @property

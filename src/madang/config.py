@@ -35,5 +35,6 @@ class Settings(BaseSettings):
     log_limit_bytes: int = Field(default=64 << 20, ge=1 << 16)  # newest output kept of each container
     launches: int = Field(default=256, ge=1)  # sessions prepared at the same time, builds of environments included
     keep_ended_days: float = Field(default=7, gt=0)  # files and logs of ended sessions are kept so long
+    audit_days: float = Field(default=0, ge=0)  # who changed what is kept so long; 0: for ever
     mem_reserve_bytes: int = Field(default=1 << 30, ge=0)  # of the node, never offered to sessions
     login_hint: bool = True  # print the token's place at the first start

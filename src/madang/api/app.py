@@ -12,6 +12,7 @@ from madang.api import errors
 from madang.api.document import make_document
 from madang.api.guard import Guard
 from madang.api.routers import (
+    audit,
     environments,
     exec,
     files,
@@ -40,6 +41,7 @@ _ROUTERS: Final = (  # the busiest first
     environments.router,
     uploads.router,
     tokens.router,
+    audit.router,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Annotated, Final
 
 from fastapi import Depends
@@ -30,7 +31,8 @@ async def caller_of(connection: HTTPConnection) -> Caller:
     match = _BEARER.fullmatch(headers[0]) if len(headers) == 1 else None
     if match is None:
         raise Unauthorized("The Authorization header is malformed; write 'Authorization: Bearer TOKEN'.")
-    return await services_of(connection).tokens.authenticate(match[1])
+    caller = await services_of(connection).tokens.authenticate(match[1])
+    return replace(caller, address=connection.client.host) if connection.client is not None else caller
 
 
 async def _services(connection: HTTPConnection) -> Services:

@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from madang import __version__
-from madang.cli import create, doctor, environment, group, node, reservation, run, session, simulate, status, token, up
+from madang.cli import (
+    audit,
+    create,
+    doctor,
+    environment,
+    group,
+    node,
+    reservation,
+    run,
+    session,
+    simulate,
+    status,
+    token,
+    up,
+)
 from madang.cli.client import describe
 from madang.cli.i18n import t
 from madang.cli.output import fail
@@ -25,6 +39,7 @@ app = typer.Typer(
 up.register(app)
 run.register(app)
 status.register(app)
+audit.register(app)
 doctor.register(app)
 create.register(session.app)
 app.add_typer(session.app, name="session")

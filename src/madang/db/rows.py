@@ -260,6 +260,33 @@ class EventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """What is wanted of the audit; None: everything."""
+
+    actor: str | None = None  # a name
+    action: str | None = None  # also the first part of one: `session`
+    target: str | None = None  # an id or a name
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Somebody did something."""
+
+    id: int
+    at: datetime
+    actor: str
+    credential: str
+    address: str
+    action: str
+    target_id: str
+    target: str
+    before: dict[str, object] | None
+    after: dict[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenNew:
     """A token that is made."""
 

@@ -288,6 +288,27 @@ events: Final = Table(
     Index("events_owner", "owner_id", "xid", "id"),
 )
 
+audit: Final = Table(  # rows are only added: see the trigger in migration 0004
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", _Time, nullable=False),
+    Column("actor_id", _Id, nullable=False),  # no foreign key: it stays when the account is deleted
+    Column("actor", Text, nullable=False),
+    Column("credential", Text, nullable=False),  # the id of the token, or how else somebody came in
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target_id", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("domain_id", _Id),  # null: of the whole site
+    Column("before", JSONB(none_as_null=True)),
+    Column("after", JSONB(none_as_null=True)),
+    Index("audit_at", "at"),
+    Index("audit_actor", "actor_id", "id"),
+    Index("audit_target", "target_id", "id"),
+    Index("audit_domain", "domain_id", "id"),
+)
+
 idempotency_keys: Final = Table(
     "idempotency_keys",
     metadata,

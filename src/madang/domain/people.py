@@ -42,6 +42,7 @@ class Membership:
     project_id: str
     path: str
     role: ProjectRole
+    domain_id: str = ""  # of the project
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Caller:
         memberships: projects by id, of any domain.
         scopes: what the credential is limited to; None: everything that the user may do.
         credential: the id of the token.
+        address: where the request came from; two callers that differ in nothing else are the same.
     """
 
     user_id: str
@@ -73,6 +75,7 @@ class Caller:
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     scopes: frozenset[Scope] | None = None
     credential: str = ""
+    address: str = field(default="", compare=False)
 
     @property
     def is_admin(self) -> bool:

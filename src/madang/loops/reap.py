@@ -13,7 +13,7 @@ import structlog
 
 from madang.config import Settings
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import containers, events, people, sessions, uploads
+from madang.db.repositories import audit, containers, events, people, sessions, uploads
 from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
@@ -123,6 +123,8 @@ class ReapLoop:
             await uploads.forget(transaction, now - _UPLOAD_KEPT)
             await people.forget_keys(transaction, now - _KEY_KEPT)
             await events.forget(transaction, now - _EVENTS_KEPT)
+            if self._settings.audit_days:
+                await audit.forget(transaction, now - timedelta(days=self._settings.audit_days))
 
         await self._database.transaction(forget, "reap.tidy")
         kept = await self._database.read(uploads.ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, JsonValue
 
 from madang.domain.container import ContainerState
 from madang.domain.names import NAME_PATTERN, PATH_PATTERN
@@ -336,6 +336,21 @@ class Me(Wire):
     role: Literal["admin", "domain_admin", "user"]
     projects: list[MyProject] = []
     scopes: list[str] | None = None  # that the credential is limited to; null: none
+
+
+class AuditEntry(Wire):
+    """Somebody changed something."""
+
+    id: int
+    at: datetime
+    actor: str
+    credential: str  # the id of the token
+    address: str  # where the request came from
+    action: str  # such as "session.stop"
+    target_id: str
+    target: str  # its name
+    before: dict[str, JsonValue] | None = None  # of what changed
+    after: dict[str, JsonValue] | None = None
 
 
 class TokenCreate(Wire):

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from madang.schemas.api import Event, Health, Me, ServerInfo
 from madang.sdk._transport import API, Transport
+from madang.sdk.audit import AsyncAudit
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.connection import find_connection
 from madang.sdk.files import AsyncFiles
@@ -42,6 +43,7 @@ class AsyncClient:
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
         self.tokens = AsyncTokens(self._transport)
+        self.audit = AsyncAudit(self._transport)
         self.reservations = AsyncReservations(self._transport)
 
     async def __aenter__(self) -> AsyncClient:

@@ -14,6 +14,7 @@ from madang.domain.session import SessionKind, SessionState
 from madang.schemas.agent import EnvironmentStatus, ExitReport, Stream, Usage
 from madang.schemas.api import (
     DEFAULT_GROUP,
+    AuditEntry,
     Day,
     Event,
     FileEntry,
@@ -29,6 +30,7 @@ from madang.schemas.api import (
 )
 from madang.sdk._bridge import Bridge
 from madang.sdk._bytes import Source
+from madang.sdk.audit import AsyncAudit
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.exec import AsyncExec
 from madang.sdk.files import AsyncFiles
@@ -315,6 +317,28 @@ class Tokens:
     def revoke(self, token_id: str) -> None:
         """Take one back. Raises NotFound."""
         self._bridge.run(self._tokens.revoke(token_id))
+
+
+class Audit:
+    """Who changed what. For administrators, of the site or of a domain."""
+
+    def __init__(self, audit: AsyncAudit, bridge: Bridge) -> None:
+        self._audit = audit
+        self._bridge = bridge
+
+    def list(
+        self,
+        *,
+        actor: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[AuditEntry]:
+        """Newest first, asked for page by page. See AsyncAudit.list."""
+        return self._bridge.iterate(
+            self._audit.list(actor=actor, action=action, target=target, since=since, until=until)
+        )
 
 
 class Reservations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from madang.services.audit import AuditService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
@@ -30,3 +31,4 @@ class Services:
     streams: StreamService
     health: HealthService
     metrics: Metrics
+    audit: AuditService

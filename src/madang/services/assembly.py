@@ -9,6 +9,7 @@ from madang.db.schema import newest
 from madang.domain.ids import Clock
 from madang.fabric.base import Fabric
 from madang.services import Services
+from madang.services.audit import AuditService
 from madang.services.catalog import Catalog
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
@@ -40,4 +41,5 @@ def assemble(
         streams=StreamService(database, fabric, hub),
         health=HealthService(database, fabric, pulse, newest()),
         metrics=Metrics(database, clock),
+        audit=AuditService(database),
     )

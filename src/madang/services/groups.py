@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import groups, nodes
+from madang.db.repositories import audit, groups, nodes
 from madang.domain.calendar import check_calendar, zone_of
 from madang.domain.errors import Conflict, NotFound
 from madang.domain.ids import Clock
@@ -65,7 +65,13 @@ class GroupService:
         check_calendar([(window.name, weekly) for window, weekly in windows])
 
         async def save(transaction: Transaction) -> None:
-            await groups.save(transaction, name, policy, self._clock.now())
+            now = self._clock.now()
+            found = await groups.lock(transaction, name)
+            await groups.save(transaction, name, policy, now)
+            before = None if found is None else found.policy.model_dump(mode="json")
+            after = policy.model_dump(mode="json")
+            target = audit.Target(name, name)
+            await audit.record(transaction, caller, "group.set", target, now, before=before, after=after)
 
         await self._database.transaction(save, "group.save")
         return await self.get(caller, name)
@@ -92,6 +98,8 @@ class GroupService:
                 raise Conflict(
                     f"Sessions wait or run in the group '{name}' ({count}). Stop them first, or let them end."
                 )
-            await groups.remove(transaction, name, self._clock.now())
+            now = self._clock.now()
+            await groups.remove(transaction, name, now)
+            await audit.record(transaction, caller, "group.delete", audit.Target(name, name), now)
 
         await self._database.transaction(remove, "group.delete")

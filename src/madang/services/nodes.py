@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import containers, groups, nodes
+from madang.db.repositories import audit, containers, groups, nodes
 from madang.db.rows import DeviceUse
 from madang.domain.errors import NotFound
 from madang.domain.ids import Clock
@@ -48,11 +48,15 @@ class NodeService:
     async def update(self, caller: Caller, name: str, change: NodeUpdate) -> NodeState:
         """Put a node into another resource group; what runs on it goes on. Raises Forbidden, NotFound."""
         caller.require(Right.CLUSTER_CHANGE)
-        await self.get(caller, name)
+        found = await self.get(caller, name)
 
         async def move(transaction: Transaction) -> None:
+            now = self._clock.now()
             await groups.hold(transaction, change.resource_group)
-            await nodes.move(transaction, name, change.resource_group, self._clock.now())
+            await nodes.move(transaction, name, change.resource_group, now)
+            before, after = {"resource_group": found.resource_group}, {"resource_group": change.resource_group}
+            target = audit.Target(name, name)
+            await audit.record(transaction, caller, "node.set", target, now, before=before, after=after)
 
         await self._database.transaction(move, "node.move")
         return await self.get(caller, name)

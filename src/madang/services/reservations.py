@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import groups, nodes, people, reservations
+from madang.db.repositories import audit, groups, nodes, people, reservations
 from madang.db.rows import ReservationRow, ScheduleRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.devices import claim_of, counted
@@ -62,6 +62,8 @@ class ReservationService:
             members = [node for node in await nodes.every(connection) if node.resource_group == row.resource_group]
             require_room(row, await reservations.every(connection, row.resource_group), members, now)
             await reservations.add(transaction, row)
+            target, after = audit.Target(row.id, row.name), request.model_dump(mode="json")
+            await audit.record(transaction, caller, "reservation.create", target, now, after=after)
 
         await self._database.transaction(save, "reservation.create")
         return self._views([row])[0]
@@ -72,7 +74,9 @@ class ReservationService:
 
         async def remove(transaction: Transaction) -> None:
             row = _known(caller, await reservations.find(transaction.connection, name), name)
-            await reservations.remove(transaction, row, self._clock.now())
+            now = self._clock.now()
+            await reservations.remove(transaction, row, now)
+            await audit.record(transaction, caller, "reservation.delete", audit.Target(row.id, row.name), now)
 
         await self._database.transaction(remove, "reservation.delete")
 

@@ -8,14 +8,14 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.repositories import session_rights, sessions
+from madang.db.repositories import audit, session_rights, sessions
 from madang.db.rows import SessionRow
 from madang.domain.errors import Conflict, InvalidInput, NotFound
 from madang.domain.people import Caller, ShareLevel
 from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionKind, SessionState
 from madang.schemas.api import Page, Session
-from madang.services.submission import SessionSubmission
+from madang.services.submission import SessionSubmission, target_of
 from madang.services.views import session_view
 
 _PAGE_LIMIT: Final = 500
@@ -80,6 +80,7 @@ class SessionService(SessionSubmission):
             now = self._clock.now()
             if row.state in ENDED:
                 return row
+            await audit.record(transaction, caller, "session.stop", target_of(row), now, before={"state": row.state})
             if row.state is SessionState.PENDING:
                 return await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
             return await sessions.request_stop(transaction, row, now, grace_seconds)
@@ -95,7 +96,9 @@ class SessionService(SessionSubmission):
             if row.state not in ENDED:
                 raise Conflict(f"Session '{row.name}' is {row.state}. Stop it first, and delete it when it has ended.")
             if row.deleted_at is None:
-                await sessions.mark_deleted(transaction, row, self._clock.now())
+                now = self._clock.now()
+                await sessions.mark_deleted(transaction, row, now)
+                await audit.record(transaction, caller, "session.delete", target_of(row), now)
 
         await self._database.transaction(delete, "session.delete")
 

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import groups, people, reservations, sessions, uploads
+from madang.db.repositories import audit, groups, people, reservations, sessions, uploads
 from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.errors import Conflict, Forbidden, IdempotencyMismatch, InvalidInput, NotFound
@@ -79,6 +79,8 @@ class SessionSubmission(SessionContents):
             if row.resource_group != DEFAULT_GROUP:  # that one is never deleted
                 await groups.hold(transaction, row.resource_group)
             await sessions.add(transaction, row)
+            after = {"slots": row.slots, "size": row.size, "project": row.project, "environment": row.environment}
+            await audit.record(transaction, caller, "session.create", target_of(row), now, after=after)
             return row
 
         return session_view(await self._database.transaction(save, "session.create"), caller)
@@ -136,7 +138,13 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
         reservation=request.reservation,
         project_id=project.project_id,
         project=project.path,
+        domain_id=project.domain_id,
     )
+
+
+def target_of(row: SessionRow) -> audit.Target:
+    """A session, for the audit."""
+    return audit.Target(row.id, row.name, row.domain_id)
 
 
 def _project(request: SessionCreate, caller: Caller) -> Membership:

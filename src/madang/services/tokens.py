@@ -12,7 +12,7 @@ from typing import Final
 
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
-from madang.db.repositories import people, tokens
+from madang.db.repositories import audit, people, tokens
 from madang.db.rows import TokenNew, TokenRow
 from madang.domain.errors import Forbidden, InvalidInput, NotFound, Unauthorized
 from madang.domain.ids import Clock, new_id
@@ -82,7 +82,17 @@ class TokenService:
             more = ", ".join(sorted(scopes - caller.scopes))
             raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
         token, new = _new(caller.user_id, request.label, now, request.expires_at, scopes)
-        await self._database.transaction(lambda transaction: tokens.add(transaction, new), "token.create")
+
+        async def save(transaction: Transaction) -> None:
+            await tokens.add(transaction, new)
+            after = {
+                "expires_at": None if new.expires_at is None else new.expires_at.isoformat(),
+                "scopes": None if scopes is None else sorted(scopes),
+            }
+            target = audit.Target(new.id, new.label, caller.domain_id)
+            await audit.record(transaction, caller, "token.create", target, now, after=after)
+
+        await self._database.transaction(save, "token.create")
         made = Token(
             id=new.id,
             label=new.label,
@@ -98,8 +108,12 @@ class TokenService:
         caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
 
         async def revoke(transaction: Transaction) -> None:
-            if not await tokens.revoke(transaction, caller.user_id, token_id, self._clock.now()):
+            now = self._clock.now()
+            label = await tokens.revoke(transaction, caller.user_id, token_id, now)
+            if label is None:
                 raise NotFound(f"You have no token '{token_id[:40]}'. 'madang token ls' shows those you have.")
+            target = audit.Target(token_id, label, caller.domain_id)
+            await audit.record(transaction, caller, "token.revoke", target, now)
 
         await self._database.transaction(revoke, "token.revoke")
 

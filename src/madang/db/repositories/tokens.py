@@ -21,7 +21,7 @@ _WITH_USER: Final = """
     SELECT t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
         t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at,
         (
-            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.name, p.name, m.role))
+            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.id, o.name, p.name, m.role))
             FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
             WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
         ) AS memberships
@@ -58,8 +58,8 @@ def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         domain_id=row.domain_id,
         active=row.active,
         memberships=tuple(
-            Membership(project_id, project_path(domain, project), ProjectRole(role))
-            for project_id, domain, project, role in row.memberships or ()
+            Membership(project_id, project_path(domain, project), ProjectRole(role), domain_id)
+            for project_id, domain_id, domain, project, role in row.memberships or ()
         ),
         scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
         expires_at=row.expires_at,
@@ -87,20 +87,20 @@ async def add(transaction: Transaction, new: TokenNew) -> None:
     transaction.emit("token.created", new.created_at, {"id": new.id, "label": new.label}, owner_id=new.user_id)
 
 
-async def revoke(transaction: Transaction, user_id: str, token_id: str, at: datetime) -> bool:
-    """Take a token of a user back, for good; returns whether there was one that had not been. Everybody forgets it."""
+async def revoke(transaction: Transaction, user_id: str, token_id: str, at: datetime) -> str | None:
+    """Take a token of a user back, for good; returns its label, None without one. Everybody forgets it."""
     statement = (
         update(tokens)
         .where(_t.id == token_id, _t.user_id == user_id, _t.revoked_at.is_(None))
         .values(revoked_at=at)
         .returning(_t.label)
     )
-    label = await transaction.connection.scalar(statement)
+    label: str | None = await transaction.connection.scalar(statement)
     if label is None:
-        return False
+        return None
     transaction.emit("token.revoked", at, {"id": token_id, "label": label}, owner_id=user_id)
     transaction.wake("tokens")
-    return True
+    return label
 
 
 async def touch(transaction: Transaction, token_id: str, at: datetime) -> None:
