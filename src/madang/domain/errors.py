@@ -93,6 +93,13 @@ class Forbidden(MadangError):
     title = "Not allowed"
 
 
+class LimitExceeded(Forbidden):
+    """A limit that a policy lays on a user, a project or a domain does not allow it."""
+
+    code = "limit_exceeded"
+    title = "More than allowed"
+
+
 class NotFound(MadangError):
     """The object does not exist, or the caller may not know that it does."""
 
