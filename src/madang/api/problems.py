@@ -53,7 +53,7 @@ def problem_response(problem: Problem, headers: Mapping[str, str] | None = None)
 
 def problems(*statuses: int) -> Responses:
     """The `responses` of a signed-in route: what every one can give, and `statuses`."""
-    return _document(sorted({401, 421, 422, 500, 503, *statuses}))
+    return _document(sorted({401, 403, 421, 422, 500, 503, *statuses}))
 
 
 def open_problems(*statuses: int) -> Responses:

@@ -27,7 +27,7 @@ async def get_group(group: NameRef, caller: SignedIn, services: Use) -> Response
 @router.put(
     "/{group}",
     response_model=ResourceGroup,
-    responses=problems(403, 413),
+    responses=problems(413),
     openapi_extra=json_body(GroupPolicy),
     operation_id="put_group",
 )
@@ -37,7 +37,7 @@ async def put_group(group: NameRef, request: Request, caller: SignedIn, services
     return Json(await services.groups.put(caller, group, policy))
 
 
-@router.delete("/{group}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")
+@router.delete("/{group}", status_code=204, responses=problems(404, 409), operation_id="delete_group")
 async def delete_group(group: NameRef, caller: SignedIn, services: Use) -> Response:
     """Delete a resource group without nodes and live sessions, with its reservations. For administrators."""
     await services.groups.delete(caller, group)

@@ -31,7 +31,7 @@ async def get_node(node: NodeRef, caller: SignedIn, services: Use) -> Response:
 @router.patch(
     "/{node}",
     response_model=NodeState,
-    responses=problems(403, 404, 413),
+    responses=problems(404, 413),
     openapi_extra=json_body(NodeUpdate),
     operation_id="update_node",
 )

@@ -28,7 +28,7 @@ async def get_reservation(reservation: NameRef, caller: SignedIn, services: Use)
     "",
     status_code=201,
     response_model=Reservation,
-    responses=problems(403, 404, 409, 413),
+    responses=problems(404, 409, 413),
     openapi_extra=json_body(ReservationCreate),
     operation_id="create_reservation",
 )
@@ -38,7 +38,7 @@ async def create_reservation(request: Request, caller: SignedIn, services: Use) 
     return Json(await services.reservations.create(caller, wanted), 201)
 
 
-@router.delete("/{reservation}", status_code=204, responses=problems(403, 404), operation_id="delete_reservation")
+@router.delete("/{reservation}", status_code=204, responses=problems(404), operation_id="delete_reservation")
 async def delete_reservation(reservation: NameRef, caller: SignedIn, services: Use) -> Response:
     """Give the room back to everybody; sessions that name the reservation go on. For administrators."""
     await services.reservations.delete(caller, reservation)

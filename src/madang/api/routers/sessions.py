@@ -25,7 +25,7 @@ _ANY: Final[list[SessionState]] = []
     "",
     status_code=201,
     response_model=Session,
-    responses=problems(403, 404, 409, 413, 507) | _CREATED,
+    responses=problems(404, 409, 413, 507) | _CREATED,
     openapi_extra=json_body(SessionCreate),
     operation_id="create_session",
 )
@@ -47,7 +47,7 @@ async def create_session(
 @router.post(
     ":plan",
     response_model=PlanAnswer,
-    responses=problems(403, 404, 413),
+    responses=problems(404, 413),
     openapi_extra=json_body(SessionCreate),
     operation_id="plan_session",
 )
@@ -56,7 +56,7 @@ async def plan_session(request: Request, caller: SignedIn, services: Use) -> Res
     return Json(await services.sessions.plan(caller, await read_json(request, SessionCreate)))
 
 
-@router.get("", response_model=Page[Session], responses=problems(), operation_id="list_sessions")
+@router.get("", response_model=Page[Session], responses=problems(404), operation_id="list_sessions")
 async def list_sessions(
     *,
     caller: SignedIn,
