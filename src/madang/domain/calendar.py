@@ -181,6 +181,11 @@ def occurrences(schedule: Weekly | Once, zone: tzinfo, since: float, until: floa
     return [(start, end) for start, end in joined if start < until and end > since]
 
 
+def day_begins(day: date, zone: tzinfo) -> float:
+    """When a day begins in a place, in seconds since 1970; also where the clock skips midnight."""
+    return _moment(day, 0, zone)
+
+
 def _moment(day: date, minutes: int, zone: tzinfo) -> float:
     """The first moment at which the clock of the place shows this time of the day, or is beyond it."""
     wanted = datetime.combine(day, time()) + timedelta(minutes=minutes)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from fractions import Fraction
 from math import ceil
 from typing import Final, Literal, TypeVar
 
@@ -265,13 +266,13 @@ def check_counts(rule: Rule, *, live: int, pending: int, more: int = 1) -> None:
             )
 
 
-def check_gpu_hours(rule: Rule, used: Decimal) -> None:
+def check_gpu_hours(rule: Rule, used: Fraction) -> None:
     """Raises LimitExceeded when the GPU-hours of the month have been used, before a session with GPUs is created."""
     most = rule.limits.gpu_hours
-    if most is not None and used >= most:
+    if most is not None and used >= Fraction(most):
         raise LimitExceeded(
             f"{rule.subject} may use {_plain(most)} GPU-hours a month (policy {rule.policy}) and has used "
-            f"{_plain(round(used, 1))}. Wait for the next month, ask for no GPU, or ask an administrator for more."
+            f"{float(used):.1f}. Wait for the next month, ask for no GPU, or ask an administrator for more."
         )
 
 

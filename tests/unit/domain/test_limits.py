@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -217,6 +218,6 @@ def test_counts_are_checked_before_one_more_is_created() -> None:
 
 def test_used_up_gpu_hours_end_new_sessions_with_gpus() -> None:
     rule = Rule("small", "user", "kim", Limits(gpu_hours=Decimal(100)))
-    check_gpu_hours(rule, Decimal("99.9"))
+    check_gpu_hours(rule, Fraction("99.9"))
     with pytest.raises(LimitExceeded, match=r"100 GPU-hours a month \(policy small\) and has used 100.5"):
-        check_gpu_hours(rule, Decimal("100.46"))
+        check_gpu_hours(rule, Fraction("100.46"))
