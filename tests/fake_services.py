@@ -61,14 +61,18 @@ from madang.schemas.api import (
 )
 from madang.services import Services
 from madang.services.audit import AuditFilter, AuditService
+from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.projects import ProjectService
 from madang.services.sessions import SessionService
+from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.users import UserService
 from tests.fake_groups import Groups, Reservations
 from tests.loop_thread import LoopThread
 
@@ -523,6 +527,11 @@ class FakePlatform:
         self.tokens = Tokens()
         self.services = Services(
             sessions=self.sessions,
+            # Tested over the real database: what they refuse is what matters of them.
+            sharing=SharingService.__new__(SharingService),
+            domains=DomainService.__new__(DomainService),
+            projects=ProjectService.__new__(ProjectService),
+            users=UserService.__new__(UserService),
             nodes=Nodes(),
             groups=Groups(),
             reservations=Reservations(),

@@ -8,7 +8,7 @@ from typing import Literal
 
 from madang.db.engine import Scalar
 from madang.domain.container import ContainerState
-from madang.domain.people import Membership, Role
+from madang.domain.people import Membership, ProjectRole, Role, ShareLevel, project_path
 from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
 from madang.schemas.agent import NetworkMode, NodeReport
@@ -346,3 +346,75 @@ class UsageRow:
     slots: dict[str, float]
     as_of: datetime
     half_life_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRow:
+    """An organisation."""
+
+    id: str
+    name: str
+    title: str
+    active: bool
+    created_at: datetime
+    projects: int = 0
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRow:
+    """A team of a domain."""
+
+    id: str
+    domain_id: str
+    domain: str  # its name
+    name: str
+    title: str
+    active: bool
+    created_at: datetime
+    members: int = 0
+
+    @property
+    def path(self) -> str:
+        return project_path(self.domain, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """Somebody in a project."""
+
+    user_id: str
+    user: str  # name
+    full_name: str
+    project: str  # path
+    role: ProjectRole
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """An account."""
+
+    id: str
+    name: str
+    role: Role
+    domain_id: str
+    domain: str  # its name
+    created_at: datetime
+    email: str | None = None
+    full_name: str = ""
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """With whom a session is shared: a user or a project, by name and path."""
+
+    session_id: str
+    user_id: str | None
+    user: str | None
+    project_id: str | None
+    project: str | None
+    level: ShareLevel
+    created_at: datetime

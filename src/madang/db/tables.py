@@ -64,12 +64,14 @@ users: Final = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("role", Text, nullable=False),
     Column("created_at", _Time, nullable=False),
+    Column("deleted_at", _Time),  # the row goes when nothing of its sessions is left
     Column("domain_id", _Id, ForeignKey("domains.id", name="users_domain"), nullable=False),
     Column("email", Text),
     Column("full_name", Text, nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     CheckConstraint("role IN ('admin', 'domain_admin', 'user')", name="users_role"),
     Index("users_of_domain", "domain_id", "name"),
+    Index("users_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),
 )
 
 memberships: Final = Table(

@@ -14,6 +14,9 @@ NAME_PATTERN: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 PATH_PATTERN: Final = r"^([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?/)?[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
 """Of a project, with or without its domain before a slash."""
 
+USER_PATTERN: Final = r"^[a-z0-9]([a-z0-9._@+-]{0,62}[a-z0-9])?$"
+"""Of an account; an e-mail address in lower case is one, too."""
+
 _NAME: Final = re.compile(NAME_PATTERN.removeprefix("^").removesuffix("$"))
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 

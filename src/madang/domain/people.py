@@ -155,3 +155,9 @@ class Caller:
 def project_path(domain: str, project: str) -> str:
     """What a project is called: its name, and before it the domain unless that is the default one."""
     return project if domain == DEFAULT_DOMAIN else f"{domain}/{project}"
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The domain and the name of the project that a path names."""
+    domain, slash, name = path.rpartition("/")
+    return (domain, name) if slash else (DEFAULT_DOMAIN, name)

@@ -1,4 +1,4 @@
-"""The reap loop: stops what shall end, and removes what is no longer kept."""
+"""The reap loop: stops what shall end, and removes what is no longer kept, deleted accounts included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 
 from madang.config import Settings
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, containers, events, people, sessions, uploads
+from madang.db.repositories import audit, containers, events, people, sessions, uploads, users
 from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
@@ -108,6 +108,10 @@ class ReapLoop:
             await self._write_removed(row)
         if await self._database.read(sessions.any_purgeable):
             await self._database.transaction(sessions.purge_deleted, "reap.purge")
+        if deleted := await self._database.read(users.unfinished):
+            await self._database.transaction(
+                lambda transaction: users.finish(transaction, deleted, self._clock.now()), "reap.users"
+            )
 
     async def _write_removed(self, row: ContainerRow) -> None:
         async def write(transaction: Transaction) -> None:

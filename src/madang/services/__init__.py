@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from madang.services.audit import AuditService
+from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
 from madang.services.sessions import SessionService
+from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.users import UserService
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class Services:
     """All use cases, made once by the composition root and given to the API."""
 
     sessions: SessionService
+    sharing: SharingService
+    domains: DomainService
+    projects: ProjectService
+    users: UserService
     nodes: NodeService
     groups: GroupService
     reservations: ReservationService

@@ -11,18 +11,22 @@ from madang.fabric.base import Fabric
 from madang.services import Services
 from madang.services.audit import AuditService
 from madang.services.catalog import Catalog
+from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.projects import ProjectService
 from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
 from madang.services.room import Room
 from madang.services.sessions import SessionService
+from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.users import UserService
 
 
 def assemble(
@@ -32,6 +36,10 @@ def assemble(
     room = Room(settings.data_dir)
     return Services(
         sessions=SessionService(database, fabric, clock, Catalog(database, hub), room),
+        sharing=SharingService(database, clock),
+        domains=DomainService(database, clock),
+        projects=ProjectService(database, clock),
+        users=UserService(database, clock),
         nodes=NodeService(database, clock),
         groups=GroupService(database, clock),
         reservations=ReservationService(database, clock),

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.repositories import audit, session_rights, sessions
+from madang.db.repositories import audit, projects, session_rights, sessions
 from madang.db.rows import SessionRow
 from madang.domain.errors import Conflict, InvalidInput, NotFound
 from madang.domain.people import Caller, ShareLevel
@@ -41,15 +41,16 @@ class SessionService(SessionSubmission):
         cursor: str | None = None,
     ) -> Page[Session]:
         """Those that the caller has the right to see, newest first. Raises InvalidInput for a bad cursor, NotFound for
-        a project that the caller is not in."""
+        a project that the caller may not know of."""
         if not 1 <= limit <= _PAGE_LIMIT:
             raise InvalidInput(f"A page has 1 to {_PAGE_LIMIT} items.")
         if cursor is not None and (len(cursor) != 26 or not cursor.isascii() or not cursor.isalnum()):
             raise InvalidInput("The cursor is not one that a page of this list gave as `next`.")
 
-        project_id = None if project is None else caller.membership(project).project_id
-
         async def page(connection: AsyncConnection) -> tuple[list[SessionRow], Mapping[str, ShareLevel]]:
+            project_id = None
+            if project is not None:
+                project_id, _ = await projects.named(connection, caller, project)
             rows = await sessions.page(
                 connection,
                 caller,

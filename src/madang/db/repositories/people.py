@@ -10,8 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import KeyRow
-from madang.db.tables import domains, idempotency_keys, memberships, projects, users
+from madang.db.repositories import users as accounts
+from madang.db.rows import KeyRow, UserRow
+from madang.db.tables import domains, idempotency_keys, projects, users
 from madang.domain.ids import new_id
 from madang.domain.people import (
     DEFAULT_DOMAIN,
@@ -30,21 +31,17 @@ async def ensure_user(transaction: Transaction, name: str, role: Role, at: datet
     found = await connection.scalar(select(users.c.id).where(users.c.name == name))
     if found is not None:
         return str(found)
-    user_id = new_id()
-    home = select(domains.c.id).where(domains.c.name == DEFAULT_DOMAIN).scalar_subquery()
-    statement = insert(users).values(id=user_id, name=name, role=role, domain_id=home, created_at=at)
-    made = await connection.scalar(
-        statement.on_conflict_do_nothing(index_elements=[users.c.name]).returning(users.c.id)
+    query = (
+        select(projects.c.id, projects.c.domain_id)
+        .join(domains, domains.c.id == projects.c.domain_id)
+        .where(domains.c.name == DEFAULT_DOMAIN, projects.c.name == DEFAULT_PROJECT)
     )
-    if made is None:  # somebody else has made it at the same moment
-        return str(await connection.scalar(select(users.c.id).where(users.c.name == name)))
-    project = (
-        select(projects.c.id).where(projects.c.domain_id == home, projects.c.name == DEFAULT_PROJECT).scalar_subquery()
-    )
+    home = (await connection.execute(query)).one()
+    row = UserRow(new_id(), name, role, home.domain_id, DEFAULT_DOMAIN, at)
     in_project = ProjectRole.OWNER if role == "admin" else ProjectRole.MEMBER
-    values = {"project_id": project, "user_id": user_id, "role": in_project.value, "created_at": at}
-    await connection.execute(insert(memberships).values(**values))
-    return user_id
+    if not await accounts.add(transaction, row, {home.id: in_project}):  # somebody else has made it at the same moment
+        return str(await connection.scalar(select(users.c.id).where(users.c.name == name)))
+    return row.id
 
 
 async def unknown(connection: AsyncConnection, names: Iterable[str]) -> list[str]:

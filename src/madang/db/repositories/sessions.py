@@ -183,7 +183,8 @@ async def page(
 
 
 async def add(transaction: Transaction, *rows: SessionRow) -> None:
-    """Save new sessions. Raises NameInUse when the owner of one has a live one of its name."""
+    """Save new sessions. Raises NameInUse when the owner of one has a live one of its name, NotFound when its
+    project has just been deleted."""
     try:
         await transaction.connection.execute(insert(sessions), [_new(row) for row in rows])
     except IntegrityError as error:
@@ -191,6 +192,8 @@ async def add(transaction: Transaction, *rows: SessionRow) -> None:
             raise NameInUse(
                 f"You have a live session named '{rows[0].name}'. Choose another name, or stop that one first."
             ) from error
+        if constraint_of(error) == "sessions_project":
+            raise NotFound(f"The project '{rows[0].project}' has just been deleted.") from error
         raise
     dependencies = [
         {"session_id": row.id, "on_session_id": one, "ok": ok}

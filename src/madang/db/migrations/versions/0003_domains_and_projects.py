@@ -102,11 +102,13 @@ def _extend_users() -> None:
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("full_name", sa.Text(), server_default="", nullable=False),
         sa.Column("active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("deleted_at", _TIME, nullable=True),
     ):
         op.add_column("users", column)
     op.alter_column("users", "domain_id", server_default=None)
     op.create_foreign_key("users_domain", "users", "domains", ["domain_id"], ["id"])
     op.create_index("users_of_domain", "users", ["domain_id", "name"], unique=False)
+    op.create_index("users_deleted", "users", ["id"], unique=False, postgresql_where=sa.text("deleted_at IS NOT NULL"))
     op.drop_constraint("users_role", "users")
     op.create_check_constraint("users_role", "users", "role IN ('admin', 'domain_admin', 'user')")
 
@@ -122,9 +124,10 @@ def downgrade() -> None:
     op.execute("UPDATE users SET role = 'user' WHERE role = 'domain_admin'")
     op.drop_constraint("users_role", "users")
     op.create_check_constraint("users_role", "users", "role IN ('admin', 'user')")
+    op.drop_index("users_deleted", table_name="users")
     op.drop_index("users_of_domain", table_name="users")
     op.drop_constraint("users_domain", "users")
-    for column in ("domain_id", "email", "full_name", "active"):
+    for column in ("domain_id", "email", "full_name", "active", "deleted_at"):
         op.drop_column("users", column)
     op.drop_table("projects")
     op.drop_table("domains")
