@@ -65,7 +65,7 @@ class Directory:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.ports = _free_ports(2)
+        self.ports = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         unpacked = not Path("/usr/sbin/slapd").exists()
         root = UNPACKED if unpacked else Path("/")
@@ -194,7 +194,8 @@ def require_slapd() -> None:
         pytest.skip("there is no slapd on this machine; `make test` fetches it where it can")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in sockets]
     for one in sockets:
