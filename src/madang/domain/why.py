@@ -28,7 +28,7 @@ class WhyCode(StrEnum):
     CALENDAR = "calendar"  # the calendar does not allow it now [group, window, until]
     NOT_BEFORE = "not_before"  # starts at a time of its own [time]
     # somebody would hold more than allowed [subject, name, project; slots, slots_allowed, slots_held, slots_kept, with
-    # devices among them]; subject: user, project, domain, or member: a user in one project
+    # devices among them]; subject: user, project, domain, or member: a user in one project; no slots_held: far back
     QUOTA = "quota"
     AFTER = "after"  # other sessions have to end first [name, ok: 1 when they have to succeed]
     PREEMPTING = "preempting"  # others are giving way to it [count]
@@ -153,11 +153,14 @@ def _english_gang(values: _Values, even: str) -> str:
 def _english_quota(values: _Values) -> str:
     if values["subject"] == "member":
         allowed = f"a member of project {values['project']} may hold {_english_amounts(values, 'slots_allowed')}"
-        holds = f"{values['name']} holds {_english_amounts(values, 'slots_held')} there"
+        who, there = f"{values['name']} holds", " there"
     else:
         allowed = f"{values['subject']} {values['name']} may hold {_english_amounts(values, 'slots_allowed')}"
-        holds = f"holds {_english_amounts(values, 'slots_held')}"
-    both = f"needs {_and(_plural(values.parts('slots')))}; {allowed} and {holds}"
+        who, there = "holds", ""
+    needs = f"needs {_and(_plural(values.parts('slots')))}"
+    if "slots_held" not in values:
+        return f"{needs}; {allowed}, of which too little is left"
+    both = f"{needs}; {allowed} and {who} {_english_amounts(values, 'slots_held')}{there}"
     if "slots_kept" in values:
         both += f"; {_english_amounts(values, 'slots_kept')} more kept for sessions that others give way to"
     return both
@@ -300,6 +303,8 @@ def _korean_quota(values: _Values) -> str:
         ", ".join(_korean_amount(part, named=several or not name) for part in values.parts(f"slots{name}"))
         for name in ("", "_allowed", "_held", "_kept")
     )
+    if not held:
+        return f"{_subject(needs)} 필요한데, {whose} 한도({allowed})에서 남은 양이 모자랍니다"
     more = f" 다른 세션들이 자리를 비워 줄 세션의 몫은 {kept}이고" if kept else ""
     return f"{_subject(needs)} 필요한데, {whose} 한도는 {allowed}이고{more} 이미 쓰고 있는 양은 {held}입니다"
 

@@ -33,6 +33,7 @@ class Accounts:
         self._of: dict[tuple[str, str, str], Sequence[_Limit]] = {}  # by user, project and domain, the narrowest first
         self._subjects: dict[Subject, Sequence[_Limit]] = {}
         self._promised: set[int] = set()
+        self._told: dict[tuple[int, str, str, str, bool], Why] = {}
 
     def short(self, row: int) -> bool:
         """Whether somebody would hold more than allowed if the row started now."""
@@ -63,8 +64,18 @@ class Accounts:
             one.kept += asked.get(one.slot, 0)
         self._promised.add(row)
 
-    def why(self, row: int) -> Why:
-        """By whose quota a row that is short waits: of several, the narrowest one."""
+    def why(self, row: int, *, far: bool = False) -> Why:
+        """At the end of a pass, by whose quota a row that is short waits: of several, the narrowest one.
+
+        `far` back it is not told how much is held, which changes all the time, and everybody's reason with it.
+        """
+        request = self._snapshot.requests.rows[row]
+        key = self._snapshot.requests.form.item(row), request.user, request.project, request.domain, far
+        if key not in self._told:
+            self._told[key] = self._why(row, far=far)
+        return self._told[key]
+
+    def _why(self, row: int, *, far: bool) -> Why:
         asked = self._all_of(row)
         short = [one for one in self._limits(row) if _lacks(one, asked)]
         subject = short[0].subject
@@ -77,10 +88,11 @@ class Accounts:
             **({"project": subject.project} if subject.project else {}),
             "slots": _written((one.slot, asked[one.slot]) for one in short),
             "slots_allowed": _written((one.slot, one.most) for one in short),
-            "slots_held": _written((one.slot, one.held) for one in short),
         }
-        if any(one.kept for one in short):
-            values["slots_kept"] = _written((one.slot, one.kept) for one in short if one.kept)
+        if not far:
+            values["slots_held"] = _written((one.slot, one.held) for one in short)
+            if any(one.kept for one in short):
+                values["slots_kept"] = _written((one.slot, one.kept) for one in short if one.kept)
         return Why(WhyCode.QUOTA, values)
 
     def _limits(self, row: int) -> Sequence[_Limit]:

@@ -27,9 +27,10 @@ def waits(serving: Serving) -> list[Wait]:
             }
             why = Why(WhyCode.PREEMPTING, values)
         found.append(Wait(snapshot.requests.rows[row].id, why, told, length, starts.get(row)))
-    for row in serving.over_quota:
+    for place, row in enumerate(serving.over_quota, start=1):
         assert serving.accounts is not None  # noqa: S101 - that is how it came here
-        found.append(Wait(snapshot.requests.rows[row].id, serving.accounts.why(row), 0, 0, None))
+        why = serving.accounts.why(row, far=place > EXACT)
+        found.append(Wait(snapshot.requests.rows[row].id, why, 0, 0, None))
     for row in serving.hopeless:
         impossible = serving.impossible(row)
         assert impossible is not None  # noqa: S101 - that is how it came here

@@ -116,6 +116,11 @@ def test_a_value_that_is_missing_breaks_nothing(language: Language) -> None:
             "GPU 1개가 필요한데, 사용자 kim의 한도는 2개이고 이미 쓰고 있는 양은 2개입니다",
         ),
         (
+            Why(WhyCode.QUOTA, {**_KIM, "slots": "1 GPU, 2 cpu", "slots_allowed": "2 GPU, 8 cpu"}),
+            "needs 1 GPU and 2 cpu; user kim may hold 2 GPUs and 8 cpu, of which too little is left",
+            "GPU 1개, cpu 2가 필요한데, 사용자 kim의 한도(GPU 2개, cpu 8)에서 남은 양이 모자랍니다",
+        ),
+        (
             Why(
                 WhyCode.QUOTA,
                 {

@@ -15,6 +15,7 @@ from madang.domain.session import SessionKind
 from madang.domain.slots import parse_amount
 from madang.domain.why import WhyCode, sentence
 from madang.scheduling.decisions import Decision, Placement, Preempt, Wait
+from madang.scheduling.explain import EXACT
 from madang.scheduling.plan import plan
 from madang.scheduling.policy import Policy
 from madang.scheduling.quotas import Quotas, Subject, Tally, held_by
@@ -232,6 +233,18 @@ def test_of_a_hundred_requests_exactly_as_many_start_as_the_quota_allows(queue: 
     decisions = world.plan(NOW, _may(KIM, 50, queue=queue))
     assert len(placements(decisions)) == 50
     assert set(_told(decisions).values()) == {"needs 1 GPU; user kim may hold 50 and holds 50"}
+
+
+def test_far_back_a_reason_stays_the_same_while_others_come_and_go() -> None:
+    asked = [replace(_kim(f"s{at:03}", 1), arrived=float(at)) for at in range(200)]
+    nodes = [gpu_node(f"n{at}", 8) for at in range(20)]
+    first = _told(World(nodes, asked).plan(NOW, _may(KIM, 50.5)))
+    half = run(_kim("half", 1), (Part("far", {}, "cuda", (Share(0, 500),)),), 0.0)
+    later = _told(World(nodes, asked[1:]).plan(NOW, _may(KIM, 50.5, half)))
+    assert first["s060"] == "needs 1 GPU; user kim may hold 50.5 and holds 50"
+    assert later["s060"] == "needs 1 GPU; user kim may hold 50.5 and holds 50.5"
+    assert first["s150"] == later["s150"] == "needs 1 GPU; user kim may hold 50.5, of which too little is left"
+    assert sum(one != first[name] for name, one in later.items()) <= EXACT
 
 
 def test_whole_gpus_and_parts_count_together_wherever_they_are() -> None:
