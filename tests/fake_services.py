@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from madang.agent.base import ExecProcess
 from madang.api.app import create_app
 from madang.api.server import ApiServer
+from madang.db.rows import Holder
 from madang.domain.errors import (
     Conflict,
     IdempotencyMismatch,
@@ -53,6 +54,8 @@ from madang.schemas.api import (
     Page,
     PlanAnswer,
     PlannedContainer,
+    Policy,
+    PolicyLimits,
     Session,
     SessionCreate,
     SessionExit,
@@ -66,6 +69,7 @@ from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.policies import PolicyService
 from madang.services.projects import ProjectService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
@@ -107,6 +111,23 @@ class Audits(AuditService):
         self, caller: Caller, wanted: AuditFilter = AuditFilter(), *, limit: int = 50, cursor: str | None = None
     ) -> Page[AuditEntry]:
         return Page[AuditEntry](items=[])
+
+
+class Policies(PolicyService):
+    def __init__(self) -> None:
+        pass
+
+    async def list(self, caller: Caller) -> Sequence[Policy]:
+        return []
+
+    async def put(self, caller: Caller, name: str, limits: PolicyLimits) -> Policy:
+        return Policy(name=name, limits=limits, holders=[], created_at=now())
+
+    async def delete(self, caller: Caller, name: str) -> None:
+        raise NotFound(f"There is no policy '{name}'.")
+
+    async def lay(self, caller: Caller, policy: str | None, upon: Holder, name: str) -> None:
+        pass
 
 
 class FakeExec:
@@ -542,6 +563,7 @@ class FakePlatform:
             health=self.health,
             metrics=FakeMetrics(),
             audit=Audits(),
+            policies=Policies(),
         )
 
     @property

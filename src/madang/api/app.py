@@ -18,6 +18,7 @@ from madang.api.routers import (
     files,
     groups,
     nodes,
+    policies,
     reservations,
     server,
     sessions,
@@ -42,6 +43,7 @@ _ROUTERS: Final = (  # the busiest first
     uploads.router,
     tokens.router,
     audit.router,
+    policies.router,
 )
 
 

@@ -8,11 +8,15 @@ from typing import Literal
 
 from madang.db.engine import Scalar
 from madang.domain.container import ContainerState
+from madang.domain.limits import Limits
 from madang.domain.people import Membership, ProjectRole, Role, ShareLevel, project_path
 from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
 from madang.schemas.agent import NetworkMode, NodeReport
 from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
+
+Holder = Literal["user", "project", "member", "domain", "domain_user"]
+"""Upon whom a policy is laid: `member` is each in a project, `domain_user` each of a domain who has none."""
 
 StopReason = Literal["", "user", "time", "preempted"]
 """Who wants a session to end: somebody who asked, its maximum run time, or another session that needs its room."""
@@ -108,6 +112,7 @@ class SessionRow:
     project_id: str = ""
     project: str = ""  # its path
     domain_id: str = ""
+    domain: str = ""
     after: tuple[str, ...] = ()  # ids of sessions that have to end first
     after_ok: tuple[str, ...] = ()  # ids of those that have to succeed first
 
@@ -172,6 +177,7 @@ class LiveRow:
     project_id: str
     project: str  # its path
     domain_id: str
+    domain: str
     parts: tuple[PartRow, ...] = ()  # by rank; none while it waits
     dependencies: tuple[DependencyRow, ...] = ()  # met or not; none once it does not wait
 
@@ -257,6 +263,16 @@ class EventRow:
     @property
     def position(self) -> tuple[int, int]:
         return self.xid, self.id
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRow:
+    """Limits with a name, and upon whom they are laid: `user kim`, `member vision`, ..."""
+
+    name: str
+    limits: Limits
+    created_at: datetime
+    holders: tuple[tuple[Holder, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

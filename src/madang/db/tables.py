@@ -34,6 +34,19 @@ HOLDING: Final = "state IN ('scheduled', 'preparing', 'running', 'terminating')"
 ALIVE: Final = "state IN ('planned', 'running')"  # of a container
 LIMITED: Final = "state = 'running' AND max_seconds IS NOT NULL"
 
+policies: Final = Table(
+    "policies",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("limits", JSONB, nullable=False),  # see domain.limits
+    Column("created_at", _Time, nullable=False),
+)
+
+
+def _policy(table: str, column: str) -> Column[str]:
+    return Column(column, Text, ForeignKey("policies.name", name=f"{table}_{column}"))
+
+
 domains: Final = Table(
     "domains",
     metadata,
@@ -42,6 +55,8 @@ domains: Final = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", _Time, nullable=False),
+    _policy("domains", "policy"),  # of all in it together
+    _policy("domains", "user_policy"),  # of every user of it who has none
     UniqueConstraint("name", name="domains_name"),
 )
 
@@ -54,6 +69,8 @@ projects: Final = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", _Time, nullable=False),
+    _policy("projects", "policy"),  # of all in it together
+    _policy("projects", "member_policy"),  # of each in it, for what is in it
     UniqueConstraint("domain_id", "name", name="projects_name"),
 )
 
@@ -69,6 +86,7 @@ users: Final = Table(
     Column("email", Text),
     Column("full_name", Text, nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, server_default=text("true")),
+    _policy("users", "policy"),
     CheckConstraint("role IN ('admin', 'domain_admin', 'user')", name="users_role"),
     Index("users_of_domain", "domain_id", "name"),
     Index("users_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),

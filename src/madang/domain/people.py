@@ -43,6 +43,7 @@ class Membership:
     path: str
     role: ProjectRole
     domain_id: str = ""  # of the project
+    domain: str = ""  # its name
 
 
 @dataclass(frozen=True, slots=True)

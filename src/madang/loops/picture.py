@@ -10,10 +10,11 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.repositories import events, groups, live, nodes, reservations, usage
+from madang.db.repositories import events, groups, live, nodes, policies, reservations, usage
 from madang.db.rows import EventRow, GroupRow, LiveRow, NodeRow, PartRow, ReservationRow, UsageRow
 from madang.domain.errors import InvalidSlots
 from madang.domain.session import ENDED, SessionState
+from madang.scheduling.quotas import Quotas, Subject, Tally
 from madang.scheduling.snapshot import Node, Request, Running, Snapshot
 from madang.scheduling.state import ClusterState
 from madang.schemas.api import GroupPolicy
@@ -24,6 +25,7 @@ _log = structlog.get_logger(__name__)
 
 _STATES = {f"session.{state.value}": state for state in SessionState}
 _PLACED = (SessionState.SCHEDULED, SessionState.PREPARING)
+_OF_PEOPLE = ("policy.", "user.", "project.", "domain.")
 _AT_ONCE = 2000  # events
 
 
@@ -86,6 +88,14 @@ class Picture:
         self._group_of: dict[str, str] = {}  # of nodes
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)  # sessions that hold room of a node
         self._dependents: defaultdict[str, set[str]] = defaultdict(set)
+        self._allowed: Mapping[Subject, Mapping[str, int]] = {}
+        self._tally = Tally()
+        self._counted: dict[str, Running] = {}  # as they are in the tally
+
+    @property
+    def quotas(self) -> Quotas:
+        """What everybody may hold and holds now; later changes do not show in it."""
+        return Quotas(self._allowed, self._tally.copy()) if self._allowed else Quotas()
 
     # From scratch
 
@@ -99,6 +109,7 @@ class Picture:
             picture._group(reservation.resource_group).reserved.append(reservation)
         for used in await usage.every(connection):
             picture._group(used.resource_group).usage.append(used)
+        await picture._read_allowed(connection)
         picture._set_nodes(await nodes.every(connection))
         async for rows in live.pages(connection):
             picture.see(rows)
@@ -136,6 +147,7 @@ class Picture:
         changed: set[str] = set()
         touched_nodes: set[str] = set()
         touched_groups: set[str] = set()
+        people = False
         for event in batch:
             state = _STATES.get(event.kind)
             if state is not None and event.session_id is not None:
@@ -149,10 +161,14 @@ class Picture:
                 touched_nodes.add(str(event.data["node"]))
             elif event.kind.startswith("group."):
                 touched_groups.add(str(event.data["group"]))
+            elif event.kind.startswith(_OF_PEOPLE):
+                people = True
         if touched_groups:
             await self._read_groups(connection, touched_groups)
         if touched_nodes:
             self._set_nodes(await nodes.some(connection, touched_nodes))
+        if people:
+            await self._read_allowed(connection)
         await self.read_again(connection, changed)
 
     async def _read_groups(self, connection: AsyncConnection, names: Iterable[str]) -> None:
@@ -165,6 +181,15 @@ class Picture:
             group.row = row
             group.reserved = await reservations.every(connection, name)
             group.rules_changed = group.due = True
+
+    async def _read_allowed(self, connection: AsyncConnection) -> None:
+        """See who may hold how much."""
+        self._allowed = await policies.allowed(connection)
+        self._all_are_due()
+
+    def _all_are_due(self) -> None:
+        for group in self.groups.values():
+            group.due = True
 
     # Sessions
 
@@ -198,6 +223,7 @@ class Picture:
         if row is None:
             return
         self._unlink(row)
+        self._count(session_id, None)
         home = self._group(row.resource_group)
         home.drop(session_id)
         home.usage_changed |= bool(row.parts)
@@ -243,12 +269,24 @@ class Picture:
     def _place(self, row: LiveRow) -> None:
         """A session takes room in its group, and where a node of it has been moved to."""
         running = running_of(row)
+        self._count(row.id, running)
         for group in self._groups_of(row):
             if group.row.name == row.resource_group:
                 group.start(running)
             else:
                 here = tuple(part for part in running.parts if self._group_of.get(part.node) == group.row.name)
                 group.start(replace(running, parts=here, preemptible=False))
+
+    def _count(self, session_id: str, running: Running | None) -> None:
+        """A session holds this now; None: nothing any more, so that others may hold it, in whatever group."""
+        before = self._counted.pop(session_id, None)
+        if before is not None:
+            self._tally.end(before)
+        if running is not None:
+            self._counted[session_id] = running
+            self._tally.start(running)
+        elif before is not None and self._allowed:
+            self._all_are_due()
 
     def _groups_of(self, row: LiveRow) -> list[Group]:
         names = {row.resource_group} | {self._group_of.get(part.node, row.resource_group) for part in row.parts}
@@ -320,6 +358,10 @@ class Picture:
                 ("running", mine.running, theirs.running),
             ):
                 found += [f"{what} {key} of group {name}" for key in _different(left, right)]
+        if self._allowed != other._allowed:
+            found.append("what people may hold")
+        if self._tally.everything() != other._tally.everything():
+            found.append("what people hold")
         return found
 
     def contradictions(self) -> list[str]:

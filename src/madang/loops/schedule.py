@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -77,6 +77,7 @@ class ScheduleLoop:
             "session.terminating",
             *(f"session.{state.value}" for state in ENDED),
             *("node.ready", "node.unreachable", "node.moved", "group.changed", "group.removed"),
+            *("policy.changed", "policy.removed", "policy.laid"),
         )
         self.every_seconds = _LONGEST_SLEEP
         self._picture: Picture | None = None
@@ -228,7 +229,7 @@ class ScheduleLoop:
             group.rules_changed = False
             edges = [*(one.ends for one in policy.windows[:1]), *(one.ends for one in policy.reservations)]
             desk.policy_until = min(edges + ([now.timestamp() + _RULES_SECONDS] if fair else []), default=float("inf"))
-        return desk.policy
+        return replace(desk.policy, quotas=picture.quotas)
 
     async def _write(self, picture: Picture, desk: _Desk, batch: Batch, epoch: int, now: datetime) -> None:
         """All decisions of a pass in one transaction; then the picture shows them, too."""

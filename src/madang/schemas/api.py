@@ -338,6 +338,46 @@ class Me(Wire):
     scopes: list[str] | None = None  # that the credential is limited to; null: none
 
 
+class PolicyHolder(Wire):
+    """Upon whom a policy is laid: `member` is each in a project, `domain_user` each of a domain who has none."""
+
+    upon: Literal["user", "project", "member", "domain", "domain_user"]
+    name: str
+
+
+class PolicyLimits(Wire):
+    """Limits as people write them; what is left out has none. See docs/policies.md."""
+
+    slots: dict[str, Amount] | None = Field(default=None, max_length=32)  # in use; "cuda.device": 2
+    sessions: int | None = Field(default=None, ge=0, le=10**9)  # live ones
+    pending: int | None = Field(default=None, ge=0, le=10**9)
+    containers: int | None = Field(default=None, ge=0, le=10**9)  # of one session
+    folders: int | None = Field(default=None, ge=0, le=10**9)
+    folder_bytes: Amount | None = None
+    run_time: Annotated[str, Field(max_length=40)] | None = None  # of one session, such as "2h"
+    idle_time: Annotated[str, Field(max_length=40)] | None = None
+    environments: list[Name] | None = Field(default=None, max_length=1000)  # allowed ones
+    groups: list[Name] | None = Field(default=None, max_length=1000)  # allowed resource groups
+    gpu_hours: Annotated[str, Field(max_length=20)] | None = None  # a month
+
+
+class PolicyLay(Wire):
+    """Upon whom to lay a policy."""
+
+    upon: Literal["user", "project", "member", "domain", "domain_user"]
+    name: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+    policy: Name | None  # null: none
+
+
+class Policy(Wire):
+    """Limits with a name."""
+
+    name: str
+    limits: PolicyLimits
+    holders: list[PolicyHolder] | None  # null: not for the caller to know
+    created_at: datetime
+
+
 class AuditEntry(Wire):
     """Somebody changed something."""
 

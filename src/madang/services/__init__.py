@@ -11,6 +11,7 @@ from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.policies import PolicyService
 from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
 from madang.services.sessions import SessionService
@@ -40,3 +41,4 @@ class Services:
     health: HealthService
     metrics: Metrics
     audit: AuditService
+    policies: PolicyService

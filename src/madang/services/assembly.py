@@ -17,6 +17,7 @@ from madang.services.groups import GroupService
 from madang.services.health import HealthService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.policies import PolicyService
 from madang.services.projects import ProjectService
 from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
@@ -50,4 +51,5 @@ def assemble(
         health=HealthService(database, fabric, pulse, newest()),
         metrics=Metrics(database, clock),
         audit=AuditService(database),
+        policies=PolicyService(database, clock),
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.repositories import groups, live, nodes, reservations, usage
+from madang.db.repositories import groups, live, nodes, policies, reservations, usage
 from madang.db.rows import DependencyRow, GroupRow, LiveRow, NodeRow, ReservationRow, SessionRow, UsageRow
 from madang.domain.people import Caller
 from madang.domain.session import SessionState
 from madang.domain.why import Why, sentence
 from madang.scheduling.plan import Decision, Expire, Placement, Preempt, Wait, plan
+from madang.scheduling.quotas import Quotas, Tally
 from madang.scheduling.snapshot import Part, Snapshot
 from madang.schemas.api import HeldDevice, PlanAnswer, PlannedContainer, Waiting
 from madang.services.cluster import node_of, policy_of
@@ -30,6 +31,7 @@ class Prospect:
     holding: Sequence[LiveRow]
     reserved: Sequence[ReservationRow]
     usage: Sequence[UsageRow]
+    quotas: Quotas
     now: datetime
 
 
@@ -48,8 +50,18 @@ async def read_prospect(
         [one for one in known if one.state is not SessionState.PENDING],
         await reservations.every(connection, name),
         await usage.every(connection, name),
+        await _quotas(connection),
         now,
     )
+
+
+async def _quotas(connection: AsyncConnection) -> Quotas:
+    """What everybody may hold and holds, in all groups; nothing is read where nobody has a quota."""
+    allowed = await policies.allowed(connection)
+    if not allowed:
+        return Quotas()
+    holding = [one for one in await live.every(connection) if one.state is not SessionState.PENDING]
+    return Quotas(allowed, Tally.of(running_of(one) for one in holding))
 
 
 def answer(prospect: Prospect, caller: Caller) -> PlanAnswer:
@@ -61,7 +73,7 @@ def answer(prospect: Prospect, caller: Caller) -> PlanAnswer:
         [running_of(one) for one in prospect.holding],
     )
     policy = policy_of(prospect.group, prospect.reserved, prospect.usage, prospect.now)
-    decisions = plan(snapshot, prospect.now.timestamp(), policy)
+    decisions = plan(snapshot, prospect.now.timestamp(), replace(policy, quotas=prospect.quotas))
     mine = next(one for one in decisions if not isinstance(one, Preempt) and one.session_id == asked.id)
     victims = {one.session_id for one in decisions if isinstance(one, Preempt) and one.for_session == asked.id}
     return PlanAnswer(
@@ -144,5 +156,6 @@ def _as_live(row: SessionRow, waits_for: Sequence[DependencyRow]) -> LiveRow:
         project_id=row.project_id,
         project=row.project,
         domain_id=row.domain_id,
+        domain=row.domain,
         dependencies=tuple(waits_for),
     )

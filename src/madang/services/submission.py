@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -11,11 +12,12 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, groups, people, reservations, sessions, uploads
+from madang.db.repositories import audit, groups, people, policies, reservations, sessions, uploads
 from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.errors import Conflict, Forbidden, IdempotencyMismatch, InvalidInput, NotFound
 from madang.domain.ids import Clock, new_id
+from madang.domain.limits import Asked, Rule, check_counts, check_request, strictest
 from madang.domain.people import DEFAULT_PROJECT, Caller, Membership
 from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionState
@@ -69,6 +71,7 @@ class SessionSubmission(SessionContents):
             row = _row(session_id, caller, request, known, now)
             await _check_reservation(connection, caller, request, now)
             waits_for = await _dependencies(connection, caller, row, request)
+            row = await _limited(transaction, row, request)
             row = replace(
                 row,
                 after=tuple(one.on_session_id for one in waits_for if not one.ok),
@@ -94,7 +97,8 @@ class SessionSubmission(SessionContents):
         async def read(connection: AsyncConnection) -> Prospect:
             await _check_reservation(connection, caller, request, now)
             waits_for = await _dependencies(connection, caller, row, request)
-            return await read_prospect(connection, row, waits_for, now)
+            limited = _asked_within(row, request, await policies.rules(connection, row))
+            return await read_prospect(connection, limited, waits_for, now)
 
         prospect = await self._database.read(read)
         # In a thread: with thousands of waiting sessions it takes a moment.
@@ -139,7 +143,41 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
         project_id=project.project_id,
         project=project.path,
         domain_id=project.domain_id,
+        domain=project.domain,
     )
+
+
+async def _limited(transaction: Transaction, row: SessionRow, request: SessionCreate) -> SessionRow:
+    """The session as the policies allow it. Raises LimitExceeded.
+
+    Whoever else creates one that counts for the same limits waits until this transaction has ended: so as many are
+    accepted as there is room for, and no more.
+    """
+    rules = await policies.rules(transaction.connection, row)
+    row = _asked_within(row, request, rules)
+    counted = [one for one in rules if one.limits.sessions is not None or one.limits.pending is not None]
+    if counted:
+        await policies.hold_counts(transaction, row, counted)
+        for rule in counted:
+            live, pending = await policies.counts(transaction.connection, row, rule)
+            check_counts(rule, live=live, pending=pending)
+    return row
+
+
+def _asked_within(row: SessionRow, request: SessionCreate, rules: Sequence[Rule]) -> SessionRow:
+    """The session, with the longest run time that is allowed where it names none. Raises LimitExceeded."""
+    check_request(
+        Asked(
+            slots=row.slots,
+            size=row.size,
+            environment=row.environment,
+            group=row.resource_group,
+            max_seconds=request.max_seconds,
+        ),
+        rules,
+    )
+    longest = strictest(*(one.limits for one in rules)).run_seconds
+    return row if longest is None or row.max_seconds is not None else replace(row, max_seconds=float(longest))
 
 
 def target_of(row: SessionRow) -> audit.Target:

@@ -53,6 +53,7 @@ def row(name: str = "a") -> LiveRow:
         project_id="p",
         project="default",
         domain_id="d",
+        domain="default",
     )
 
 

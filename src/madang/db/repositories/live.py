@@ -105,6 +105,7 @@ def _row(row: Row[*tuple[Any, ...]]) -> LiveRow:
         project_id=row.project_id,
         project=project_path(row.domain, row.project),
         domain_id=row.domain_id,
+        domain=row.domain,
         parts=tuple(PartRow(node, slots, held_devices(devices)) for node, slots, devices in row.parts or ()),
         dependencies=tuple(
             DependencyRow(row.id, on_id, name, SessionState(state), ok)

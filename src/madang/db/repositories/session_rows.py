@@ -112,6 +112,7 @@ def _row(row: Row[*tuple[Any, ...]]) -> SessionRow:
         project_id=row.project_id,
         project=project_path(row.domain, row.project),
         domain_id=row.domain_id,
+        domain=row.domain,
         after=tuple(sorted(one for one, ok in dependencies.items() if not ok)),
         after_ok=tuple(sorted(one for one, ok in dependencies.items() if ok)),
     )

@@ -58,7 +58,7 @@ def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         domain_id=row.domain_id,
         active=row.active,
         memberships=tuple(
-            Membership(project_id, project_path(domain, project), ProjectRole(role), domain_id)
+            Membership(project_id, project_path(domain, project), ProjectRole(role), domain_id, domain)
             for project_id, domain_id, domain, project, role in row.memberships or ()
         ),
         scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
