@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 import ssl
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from madang.domain.errors import StartupError, Unavailable
 from madang.services.identity.base import Identity, NotRecognised
+from madang.services.identity.threads import Threads
 
 try:
     import ldap3
@@ -33,8 +32,6 @@ _REFUSALS: Final = frozenset({RESULT_INVALID_CREDENTIALS, 19, 48, 50, 53})
 
 _FIRST_VALUE: Final = re.compile(rb"[^=]+=((?:\\.|[^,+\\])*)", re.DOTALL)
 _ESCAPED: Final = re.compile(rb"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class LdapSettings:
     url: str
     user_base: str
     bind_dn: str = ""
-    bind_password: str = ""
+    bind_password: str = field(default="", repr=False)
     plaintext: bool = False
     ca_file: str | None = None
     user_filter: str = "(&(objectClass=person)(uid={name}))"
@@ -104,23 +101,20 @@ class LdapSource:
         """Raises StartupError when the settings make no sense."""
         self._settings = settings
         self._context = _context(settings)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="ldap")
+        self._threads = Threads("ldap", _AT_ONCE)
 
     @property
     def name(self) -> str:
         return self._settings.name
 
     async def check(self, name: str, password: str) -> Identity:
-        return await self._run(lambda: self._check(name, password))
+        return await self._threads.run(lambda: self._check(name, password))
 
     async def look_up(self, name: str) -> Identity | None:
-        return await self._run(lambda: self._look_up(name))
+        return await self._threads.run(lambda: self._look_up(name))
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False)
-
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._threads.close()
 
     def _check(self, name: str, password: str) -> Identity:
         with _Session(self._settings, self._context) as session:

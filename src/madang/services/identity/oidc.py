@@ -12,7 +12,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -47,7 +47,7 @@ class OidcSettings:
     name: str
     issuer: str
     client_id: str
-    client_secret: str = ""
+    client_secret: str = field(default="", repr=False)
     scopes: tuple[str, ...] = ("openid", "profile", "email")
     name_claim: str = "preferred_username"
     groups_claim: str = "groups"
@@ -58,21 +58,21 @@ class OidcSettings:
 class BrowserSignIn:
     """A sign-in that has begun. All but `url` is kept for the same browser, hidden from others, and used once."""
 
-    url: str
+    url: str = field(repr=False)
     redirect_uri: str
-    state: str
-    nonce: str
-    verifier: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceSignIn:
     """A sign-in by device code. `device_code` is a secret; the person gets the other code and where to type it."""
 
-    device_code: str
-    user_code: str
+    device_code: str = field(repr=False)
+    user_code: str = field(repr=False)
     verification_uri: str
-    verification_uri_complete: str
+    verification_uri_complete: str = field(repr=False)
     interval_seconds: int
     expires_at: datetime
 

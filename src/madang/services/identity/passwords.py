@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from madang.domain.errors import InvalidInput, Unavailable
+from madang.domain.errors import InvalidInput
 from madang.domain.passwords import MAX_LENGTH, normal
+from madang.services.identity.threads import Threads
 
 # More than the least that OWASP advises for Argon2id (46 MiB once, or 19 MiB twice).
 _TIME_COST: Final = 2
 _MEMORY_KIB: Final = 46 * 1024
 _AT_ONCE: Final = 2  # a whole class signing in takes 92 MiB, not 4 GiB
-_WAITING_AT_MOST: Final = 256
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +33,7 @@ class Passwords:
 
     def __init__(self, *, time_cost: int = _TIME_COST, memory_kib: int = _MEMORY_KIB) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1, type=Type.ID)
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="password")
-        self._waiting = 0
+        self._threads = Threads("password", _AT_ONCE)
         # Compared with where there is nobody, so that asking about nobody takes as long as asking about somebody.
         self._nobody = f"$argon2id$v=19$m={memory_kib},t={time_cost},p=1${_random(16)}${_random(32)}"
 
@@ -48,18 +42,18 @@ class Passwords:
         made = normal(password)
         if made is None:
             raise InvalidInput(f"A password has at most {MAX_LENGTH} characters, all of which can be typed.")
-        return await self._run(lambda: self._hasher.hash(made))
+        return await self._threads.run(lambda: self._hasher.hash(made))
 
     async def check(self, password: str, stored: str | None) -> Checked:
         """Whether this is the stored password; `stored` is None for who has none, or does not exist.
 
         Takes as long either way. Raises Unavailable when too many wait.
         """
-        return await self._run(lambda: self._check(password, stored))
+        return await self._threads.run(lambda: self._check(password, stored))
 
     def close(self) -> None:
         """End the threads when they are done with what they do."""
-        self._threads.shutdown(wait=False)
+        self._threads.close()
 
     def _check(self, password: str, stored: str | None) -> Checked:
         made = normal(password)
@@ -76,15 +70,6 @@ class Passwords:
             return self._hasher.verify(stored, password)
         except (InvalidHashError, VerificationError, UnicodeEncodeError):  # the last: it is not even ASCII
             return False
-
-    async def _run(self, work: Callable[[], _T]) -> _T:
-        if self._waiting >= _WAITING_AT_MOST:
-            raise Unavailable("Very many people sign in at this moment. Try again in some seconds.")
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        finally:
-            self._waiting -= 1
 
 
 def _random(size: int) -> str:

@@ -7,7 +7,7 @@ could never be changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class NewKey:
     """A new key pair. The id and the sealed secret are stored; the secret itself is shown once."""
 
     key_id: str
-    secret: str
+    secret: str = field(repr=False)
     sealed: str
 
 

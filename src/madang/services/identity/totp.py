@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -28,8 +28,8 @@ _GROUP: Final = 4  # characters of 5 bits: 80 bits a code, beyond any search, so
 class Enrolment:
     """What an authenticator app has to be given, shown once: as text to type, and as what stands in the QR code."""
 
-    secret: str
-    uri: str
+    secret: str = field(repr=False)
+    uri: str = field(repr=False)
 
 
 def enrol(account: str, server: str) -> Enrolment:
