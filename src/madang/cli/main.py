@@ -15,6 +15,7 @@ from madang.cli import (
     environment,
     group,
     node,
+    policy,
     reservation,
     run,
     session,
@@ -45,6 +46,7 @@ create.register(session.app)
 app.add_typer(session.app, name="session")
 app.add_typer(node.app, name="node")
 app.add_typer(group.app, name="group")
+app.add_typer(policy.app, name="policy")
 app.add_typer(token.app, name="token")
 app.add_typer(reservation.app, name="reservation")
 app.add_typer(environment.app, name="environment")

@@ -12,6 +12,7 @@ from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.connection import find_connection
 from madang.sdk.files import AsyncFiles
 from madang.sdk.groups import AsyncGroups, AsyncReservations
+from madang.sdk.policies import AsyncPolicies
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.tokens import AsyncTokens
 from madang.sdk.uploads import AsyncUploads
@@ -43,6 +44,7 @@ class AsyncClient:
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
         self.tokens = AsyncTokens(self._transport)
+        self.policies = AsyncPolicies(self._transport)
         self.audit = AsyncAudit(self._transport)
         self.reservations = AsyncReservations(self._transport)
 

@@ -22,6 +22,9 @@ from madang.schemas.api import (
     NewToken,
     NodeState,
     PlanAnswer,
+    Policy,
+    PolicyHolder,
+    PolicyLimits,
     Reservation,
     ResourceGroup,
     Session,
@@ -38,6 +41,7 @@ from madang.sdk.groups import AsyncGroups, AsyncReservations
 from madang.sdk.models import LogPiece, Progress
 from madang.sdk.options import SessionOptions
 from madang.sdk.pack import DEFAULT_LIMIT, Manifest
+from madang.sdk.policies import AsyncPolicies
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.tokens import AsyncTokens
 from madang.sdk.unpack import Unpacked
@@ -317,6 +321,30 @@ class Tokens:
     def revoke(self, token_id: str) -> None:
         """Take one back. Raises NotFound."""
         self._bridge.run(self._tokens.revoke(token_id))
+
+
+class Policies:
+    """Limits with a name, laid upon users, projects and domains."""
+
+    def __init__(self, policies: AsyncPolicies, bridge: Bridge) -> None:
+        self._policies = policies
+        self._bridge = bridge
+
+    def list(self) -> list[Policy]:
+        """By name."""
+        return self._bridge.run(self._policies.list())
+
+    def set(self, name: str, limits: PolicyLimits) -> Policy:
+        """Make a policy, or give it other limits. See AsyncPolicies.set."""
+        return self._bridge.run(self._policies.set(name, limits))
+
+    def delete(self, name: str) -> None:
+        """Delete a policy that is laid upon nobody. Raises NotFound, Conflict, Forbidden."""
+        self._bridge.run(self._policies.delete(name))
+
+    def lay(self, policy: str | None, holder: PolicyHolder) -> None:
+        """Lay a policy upon somebody, or with None take away what is laid there."""
+        self._bridge.run(self._policies.lay(policy, holder))
 
 
 class Audit:

@@ -8,7 +8,18 @@ from types import TracebackType
 from madang.schemas.api import Event, Health, Me, ServerInfo
 from madang.sdk._bridge import Bridge
 from madang.sdk.async_client import AsyncClient
-from madang.sdk.blocking import Audit, Environments, Files, Groups, Nodes, Reservations, Sessions, Tokens, Uploads
+from madang.sdk.blocking import (
+    Audit,
+    Environments,
+    Files,
+    Groups,
+    Nodes,
+    Policies,
+    Reservations,
+    Sessions,
+    Tokens,
+    Uploads,
+)
 
 
 class Client:
@@ -38,6 +49,7 @@ class Client:
         self.environments = Environments(self._client.environments, self._bridge)
         self.groups = Groups(self._client.groups, self._bridge)
         self.tokens = Tokens(self._client.tokens, self._bridge)
+        self.policies = Policies(self._client.policies, self._bridge)
         self.audit = Audit(self._client.audit, self._bridge)
         self.reservations = Reservations(self._client.reservations, self._bridge)
 
