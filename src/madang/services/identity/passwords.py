@@ -29,7 +29,7 @@ class Checked:
 
 
 class Passwords:
-    """Hashes and checks passwords; takes a core for some 50 ms each time, and never the event loop."""
+    """Hashes and checks passwords; takes a core for about 0.1 s each time, and never the event loop."""
 
     def __init__(self, *, time_cost: int = _TIME_COST, memory_kib: int = _MEMORY_KIB) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1, type=Type.ID)
