@@ -285,6 +285,29 @@ usage: Final = Table(
     Column("half_life_seconds", Float, nullable=False),
 )
 
+spans: Final = Table(
+    "spans",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    # No foreign keys: what was used stays when its session, user or project is gone.
+    Column("session_id", _Id, nullable=False),
+    Column("session", Text, nullable=False),
+    Column("user_id", _Id, nullable=False),
+    Column("user_name", Text, nullable=False),
+    Column("project_id", _Id, nullable=False),
+    Column("project", Text, nullable=False),  # its path
+    Column("domain_id", _Id, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("resource_group", Text, nullable=False),
+    Column("slots", JSONB, nullable=False),  # of all containers, without devices
+    Column("devices", JSONB, nullable=False),  # of [kind, model, thousandths]
+    Column("since", _Time, nullable=False),
+    Column("until", _Time, nullable=False),
+    Index("spans_until", "until"),
+    Index("spans_user", "user_id", "until"),
+    Index("spans_project", "project_id", "until"),
+)
+
 leaders: Final = Table(
     "leaders",
     metadata,

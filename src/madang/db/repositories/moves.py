@@ -11,7 +11,7 @@ from sqlalchemy import Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from madang.db.engine import Scalar, Transaction
-from madang.db.repositories import usage
+from madang.db.repositories import spans, usage
 from madang.db.rows import ContainerRow, SessionRow, StopReason
 from madang.domain.session import ENDED, HOLDING, SessionState, check_transition
 
@@ -115,6 +115,7 @@ async def save(transaction: Transaction, changes: Sequence[Change], at: datetime
     held = [one for change in changes for one in _let_go(change, at)]
     if held:
         await usage.fold(transaction, held)
+        await spans.add(transaction, [span for change in changes if (span := _span(change, at)) is not None])
     for change in changes:
         for one in change.steps:
             tell(transaction, one, at)
@@ -132,14 +133,20 @@ def _moved(change: Change) -> Iterable[ContainerRow]:
     return (one for one in change.after.containers if before.get(one.id) != one)
 
 
-def _let_go(change: Change, at: datetime) -> Iterable[usage.Held]:
-    """What the session held and holds no longer."""
+def _span(change: Change, at: datetime) -> spans.Held | None:
+    """What the session held and holds no longer; None when there is nothing such."""
     before, after = change.before, change.after
     if before.state not in HOLDING or after.state in HOLDING or before.held_since is None:
-        return
-    until = after.ended_at or at
-    for container in after.containers:
-        yield usage.Held(before.resource_group, before.owner_id, container.slots, before.held_since, until)
+        return None
+    return spans.Held(after, before.held_since, after.ended_at or at)
+
+
+def _let_go(change: Change, at: datetime) -> Iterable[usage.Held]:
+    """The same, container by container, for the reckoning of shares."""
+    one = _span(change, at)
+    for container in one.row.containers if one is not None else ():
+        assert one is not None  # noqa: S101 - it has containers
+        yield usage.Held(one.row.resource_group, one.row.owner_id, container.slots, one.since, one.until)
 
 
 def _image(row: SessionRow) -> dict[str, object]:
