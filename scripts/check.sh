@@ -21,6 +21,7 @@ check lint ruff check .
 check types mypy --strict
 check layers lint-imports
 check openapi python -m madang.api.openapi --check
+check rights python -m madang.api.rights --check
 check translations python -m madang.cli.i18n --check
 check secrets python scripts/check_secrets.py
 check documents python scripts/check_documents.py

@@ -79,6 +79,7 @@ class Target:
     def aim(self, case: Case[Any]) -> None:
         """Replace names that nothing has by those of what is there, so that a request gets past `not found`."""
         known = {"session": self.session, "node": self.node, "name": "bare", "reservation": "class"}
+        known |= {"domain": "default", "project": "default", "user": "admin"}
         known["group"] = "default" if case.method == "GET" else "other"  # sessions are created in the default one
         for name in known.keys() & case.path_parameters.keys():
             case.path_parameters[name] = known[name]

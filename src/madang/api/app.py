@@ -13,18 +13,22 @@ from madang.api.document import make_document
 from madang.api.guard import Guard
 from madang.api.routers import (
     audit,
+    domains,
     environments,
     exec,
     files,
     groups,
     nodes,
     policies,
+    projects,
     reservations,
     server,
     sessions,
+    shares,
     streams,
     tokens,
     uploads,
+    users,
 )
 from madang.api.wire import API
 from madang.services import Services
@@ -44,6 +48,10 @@ _ROUTERS: Final = (  # the busiest first
     tokens.router,
     audit.router,
     policies.router,
+    shares.router,
+    domains.router,
+    projects.router,
+    users.router,
 )
 
 

@@ -18,8 +18,19 @@ from madang.schemas.api import (
     ReservationCreate,
     SessionCreate,
     SessionStop,
+    TokenCreate,
 )
 from madang.schemas.base import Wire
+from madang.schemas.people import (
+    DomainCreate,
+    DomainUpdate,
+    MemberUpdate,
+    ProjectCreate,
+    ProjectUpdate,
+    ShareUpdate,
+    UserCreate,
+    UserUpdate,
+)
 
 _DESCRIPTION: Final = """\
 Teams share computers and GPUs for AI work: start sandboxed sessions, follow their output, move files, look at nodes.
@@ -44,6 +55,16 @@ _TAGS: Final = [
     {"name": "groups", "description": "Resource groups: sets of nodes with one queue and its own policy."},
     {"name": "reservations", "description": "Room of a group that is kept for some users at some times."},
     {"name": "environments", "description": "What a container can run."},
+    {"name": "domains", "description": "Organisations on one platform."},
+    {
+        "name": "projects",
+        "description": "Teams of a domain, and who is in them. Where a field names a project by its path, that is "
+        "`domain/project`, or `project` alone of the domain `default`; in addresses it is always "
+        "`/domains/{domain}/projects/{project}`.",
+    },
+    {"name": "users", "description": "Accounts of people."},
+    {"name": "tokens", "description": "Access tokens of the caller."},
+    {"name": "audit", "description": "Who changed what."},
 ]
 
 _BESIDES: Final[list[type[Wire]]] = [
@@ -57,6 +78,15 @@ _BESIDES: Final[list[type[Wire]]] = [
     GroupPolicy,
     NodeUpdate,
     ReservationCreate,
+    TokenCreate,
+    DomainCreate,
+    DomainUpdate,
+    ProjectCreate,
+    ProjectUpdate,
+    MemberUpdate,
+    UserCreate,
+    UserUpdate,
+    ShareUpdate,
 ]
 """Models that no route names as its response or parameter, since it reads or writes them as bytes."""
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from madang.api.errors import invalid_fields
 from madang.api.problems import Responses
 from madang.domain.errors import TooLarge
-from madang.domain.names import NAME_PATTERN
+from madang.domain.names import NAME_PATTERN, USER_PATTERN
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -24,6 +24,7 @@ JSON_LIMIT: Final = 8 << 20
 
 SessionRef = Annotated[str, Path(pattern=NAME_PATTERN, description="The id of a session, or its name.")]
 NameRef = Annotated[str, Path(pattern=NAME_PATTERN)]
+UserRef = Annotated[str, Path(pattern=USER_PATTERN, description="The name of an account.")]
 FilePath = Annotated[
     str,
     Path(min_length=1, max_length=4096, description="Path of a file, relative to the session's work directory."),

@@ -12,6 +12,7 @@ import structlog
 from madang.agent.base import Agent
 from madang.domain.errors import MadangError, NotFound, Unavailable
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.fabric.base import Fabric
 from madang.schemas.agent import EnvironmentState, EnvironmentStatus
 
@@ -34,6 +35,7 @@ class EnvironmentService:
 
     async def list(self, caller: Caller) -> Sequence[EnvironmentStatus]:
         """All environments of all nodes, by name; of several nodes the one that is furthest. Raises Unavailable."""
+        caller.require(Right.CLUSTER_SEE)
         best: dict[str, EnvironmentStatus] = {}
         for _, statuses in await self._on_nodes():
             for status in statuses:

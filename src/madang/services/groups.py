@@ -26,6 +26,7 @@ class GroupService:
 
     async def list(self, caller: Caller) -> Sequence[ResourceGroup]:
         """All groups, by name."""
+        caller.require(Right.CLUSTER_SEE)
 
         async def read(connection: AsyncConnection) -> list[ResourceGroup]:
             members: dict[str, list[str]] = {}

@@ -11,6 +11,7 @@ from madang.db.repositories import nodes, sessions
 from madang.db.rows import NodeRow
 from madang.domain.ids import Clock
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.session import SessionState
 
 
@@ -50,6 +51,7 @@ class Metrics:
 
     async def render(self, caller: Caller) -> bytes:
         """The metrics in Prometheus' text format (content type `prometheus_client.CONTENT_TYPE_LATEST`)."""
+        caller.require(Right.CLUSTER_SEE)
         counts, rows, lag = await self._database.read(self._read)
         for state in SessionState:
             self._sessions.labels(state.value).set(counts.get(state.value, 0))

@@ -26,6 +26,7 @@ class NodeService:
 
     async def list(self, caller: Caller) -> Sequence[NodeState]:
         """All nodes, by name."""
+        caller.require(Right.CLUSTER_SEE)
 
         async def read(connection: AsyncConnection) -> list[NodeState]:
             uses: dict[str, list[DeviceUse]] = {}

@@ -34,11 +34,13 @@ class ReservationService:
 
     async def list(self, caller: Caller) -> Sequence[Reservation]:
         """By name."""
+        caller.require(Right.CLUSTER_SEE)
         rows = await self._database.read(reservations.every)
         return self._views(row for row in rows if _may_know(caller, row))
 
     async def get(self, caller: Caller, name: str) -> Reservation:
         """Raises NotFound, also for one that is not for the caller."""
+        caller.require(Right.CLUSTER_SEE)
         row = await self._database.read(lambda connection: reservations.find(connection, name))
         return self._views([_known(caller, row, name)])[0]
 

@@ -84,6 +84,7 @@ class StreamService:
         With a session it ends behind that session's last event. Without one an administrator sees all events,
         others their own.
         """
+        caller.require_scope(Right.SESSION_SEE)
         position = event_position(after)
         row: SessionRow | None = None
         if session is not None:

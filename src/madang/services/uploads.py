@@ -15,6 +15,7 @@ from madang.db.rows import UploadRow
 from madang.domain.errors import StorageFull, TooLarge
 from madang.domain.ids import Clock, new_id
 from madang.domain.people import Caller
+from madang.domain.rights import Right
 from madang.domain.slots import format_amount
 from madang.faults import write_point
 from madang.schemas.api import Upload
@@ -41,6 +42,7 @@ class UploadService:
         Raises TooLarge (packed or unpacked), UnsafePath for members that are absolute, contain `..`, link outside, or
         are devices, InvalidInput when it is no archive, StorageFull.
         """
+        caller.require_scope(Right.SESSION_CREATE)
         self._room.require()
         upload_id = new_id()
         place = self._directory / upload_id

@@ -19,7 +19,7 @@ Text = Annotated[str | None, Query(min_length=1, max_length=255, pattern=r"^[^\x
 Moment = Annotated[AwareDatetime | None, Query()]
 
 
-@router.get("", response_model=Page[AuditEntry], responses=problems(), operation_id="list_audit")
+@router.get("", response_model=Page[AuditEntry], responses=problems(403), operation_id="list_audit")
 async def list_audit(
     *,
     caller: SignedIn,

@@ -12,13 +12,13 @@ from madang.schemas.api import EnvironmentStatus, Page
 router = APIRouter(prefix=f"{API}/environments", tags=["environments"])
 
 
-@router.get("", response_model=Page[EnvironmentStatus], responses=problems(), operation_id="list_environments")
+@router.get("", response_model=Page[EnvironmentStatus], responses=problems(403), operation_id="list_environments")
 async def list_environments(caller: SignedIn, services: Use) -> Response:
     """List the environments, built or not."""
     return Json(Page[EnvironmentStatus](items=list(await services.environments.list(caller))))
 
 
-@router.get("/{name}", response_model=EnvironmentStatus, responses=problems(404), operation_id="get_environment")
+@router.get("/{name}", response_model=EnvironmentStatus, responses=problems(403, 404), operation_id="get_environment")
 async def get_environment(name: NameRef, caller: SignedIn, services: Use) -> Response:
     """Look up one environment; while it is being built, `progress` and `message` tell how far."""
     return Json(await services.environments.get(caller, name))
@@ -28,7 +28,7 @@ async def get_environment(name: NameRef, caller: SignedIn, services: Use) -> Res
     "/{name}/build",
     status_code=202,
     response_model=EnvironmentStatus,
-    responses=problems(404, 409, 507),
+    responses=problems(403, 404, 409, 507),
     operation_id="build_environment",
 )
 async def build_environment(name: NameRef, caller: SignedIn, services: Use) -> Response:

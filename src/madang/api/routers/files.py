@@ -36,7 +36,7 @@ def _attachment(chunks: AsyncIterator[bytes], media_type: str, name: str) -> Res
     return StreamingResponse(chunks, media_type=media_type, headers={"Content-Disposition": disposition})
 
 
-@router.get("/files", response_model=Page[FileEntry], responses=problems(404, 409), operation_id="list_files")
+@router.get("/files", response_model=Page[FileEntry], responses=problems(403, 404, 409), operation_id="list_files")
 async def list_files(session: SessionRef, caller: SignedIn, services: Use, path: Directory = "") -> Response:
     """List the entries of a directory."""
     entries = await services.sessions.list_files(caller, session, path)
@@ -46,7 +46,7 @@ async def list_files(session: SessionRef, caller: SignedIn, services: Use, path:
 @router.get(
     "/files/{path:path}",
     response_class=Response,
-    responses=problems(404, 409) | binary_response(_BYTES, "The file's bytes."),
+    responses=problems(403, 404, 409) | binary_response(_BYTES, "The file's bytes."),
     operation_id="read_file",
 )
 async def read_file(session: SessionRef, path: FilePath, caller: SignedIn, services: Use) -> Response:
@@ -58,7 +58,7 @@ async def read_file(session: SessionRef, path: FilePath, caller: SignedIn, servi
 @router.put(
     "/files/{path:path}",
     status_code=204,
-    responses=problems(404, 409, 413, 507),
+    responses=problems(403, 404, 409, 413, 507),
     openapi_extra=binary_body(_BYTES),
     operation_id="write_file",
 )
@@ -70,7 +70,7 @@ async def write_file(
     return Response(status_code=204)
 
 
-@router.delete("/files/{path:path}", status_code=204, responses=problems(404, 409), operation_id="delete_file")
+@router.delete("/files/{path:path}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_file")
 async def delete_file(session: SessionRef, path: FilePath, caller: SignedIn, services: Use) -> Response:
     """Delete a file, or a directory with all beneath it."""
     await services.sessions.delete_file(caller, session, path)
@@ -80,7 +80,7 @@ async def delete_file(session: SessionRef, path: FilePath, caller: SignedIn, ser
 @router.get(
     "/archive",
     response_class=Response,
-    responses=problems(404, 409) | binary_response(_TAR, "A tar archive."),
+    responses=problems(403, 404, 409) | binary_response(_TAR, "A tar archive."),
     operation_id="read_archive",
 )
 async def read_archive(session: SessionRef, caller: SignedIn, services: Use, path: Directory = "") -> Response:
@@ -93,7 +93,7 @@ async def read_archive(session: SessionRef, caller: SignedIn, services: Use, pat
 @router.put(
     "/archive",
     status_code=204,
-    responses=problems(404, 409, 413, 507),
+    responses=problems(403, 404, 409, 413, 507),
     openapi_extra=binary_body(_TAR, _GZIP),
     operation_id="write_archive",
 )

@@ -12,13 +12,13 @@ from madang.schemas.api import GroupPolicy, Page, ResourceGroup
 router = APIRouter(prefix=f"{API}/resource-groups", tags=["groups"])
 
 
-@router.get("", response_model=Page[ResourceGroup], responses=problems(), operation_id="list_groups")
+@router.get("", response_model=Page[ResourceGroup], responses=problems(403), operation_id="list_groups")
 async def list_groups(caller: SignedIn, services: Use) -> Response:
     """List the resource groups."""
     return Json(Page[ResourceGroup](items=list(await services.groups.list(caller))))
 
 
-@router.get("/{group}", response_model=ResourceGroup, responses=problems(404), operation_id="get_group")
+@router.get("/{group}", response_model=ResourceGroup, responses=problems(403, 404), operation_id="get_group")
 async def get_group(group: NameRef, caller: SignedIn, services: Use) -> Response:
     """Look up one resource group."""
     return Json(await services.groups.get(caller, group))
@@ -27,7 +27,7 @@ async def get_group(group: NameRef, caller: SignedIn, services: Use) -> Response
 @router.put(
     "/{group}",
     response_model=ResourceGroup,
-    responses=problems(413),
+    responses=problems(403, 413),
     openapi_extra=json_body(GroupPolicy),
     operation_id="put_group",
 )
@@ -37,7 +37,7 @@ async def put_group(group: NameRef, request: Request, caller: SignedIn, services
     return Json(await services.groups.put(caller, group, policy))
 
 
-@router.delete("/{group}", status_code=204, responses=problems(404, 409), operation_id="delete_group")
+@router.delete("/{group}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")
 async def delete_group(group: NameRef, caller: SignedIn, services: Use) -> Response:
     """Delete a resource group without nodes and live sessions, with its reservations. For administrators."""
     await services.groups.delete(caller, group)

@@ -16,13 +16,13 @@ router = APIRouter(prefix=f"{API}/nodes", tags=["nodes"])
 NodeRef = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$")]
 
 
-@router.get("", response_model=Page[NodeState], responses=problems(), operation_id="list_nodes")
+@router.get("", response_model=Page[NodeState], responses=problems(403), operation_id="list_nodes")
 async def list_nodes(caller: SignedIn, services: Use) -> Response:
     """List the nodes."""
     return Json(Page[NodeState](items=list(await services.nodes.list(caller))))
 
 
-@router.get("/{node}", response_model=NodeState, responses=problems(404), operation_id="get_node")
+@router.get("/{node}", response_model=NodeState, responses=problems(403, 404), operation_id="get_node")
 async def get_node(node: NodeRef, caller: SignedIn, services: Use) -> Response:
     """Look up one node."""
     return Json(await services.nodes.get(caller, node))
@@ -31,7 +31,7 @@ async def get_node(node: NodeRef, caller: SignedIn, services: Use) -> Response:
 @router.patch(
     "/{node}",
     response_model=NodeState,
-    responses=problems(404, 413),
+    responses=problems(403, 404, 413),
     openapi_extra=json_body(NodeUpdate),
     operation_id="update_node",
 )

@@ -12,7 +12,7 @@ from madang.schemas.api import Page, Policy, PolicyLay, PolicyLimits
 router = APIRouter(prefix=f"{API}/policies", tags=["policies"])
 
 
-@router.get("", response_model=Page[Policy], responses=problems(), operation_id="list_policies")
+@router.get("", response_model=Page[Policy], responses=problems(403), operation_id="list_policies")
 async def list_policies(caller: SignedIn, services: Use) -> Response:
     """List the policies."""
     return Json(Page[Policy](items=list(await services.policies.list(caller))))
@@ -21,7 +21,7 @@ async def list_policies(caller: SignedIn, services: Use) -> Response:
 @router.put(
     "/{policy}",
     response_model=Policy,
-    responses=problems(413),
+    responses=problems(403, 413),
     openapi_extra=json_body(PolicyLimits),
     operation_id="put_policy",
 )
@@ -30,7 +30,7 @@ async def put_policy(policy: NameRef, request: Request, caller: SignedIn, servic
     return Json(await services.policies.put(caller, policy, await read_json(request, PolicyLimits)))
 
 
-@router.delete("/{policy}", status_code=204, responses=problems(404, 409), operation_id="delete_policy")
+@router.delete("/{policy}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_policy")
 async def delete_policy(policy: NameRef, caller: SignedIn, services: Use) -> Response:
     """Delete a policy that is laid upon nobody. For administrators."""
     await services.policies.delete(caller, policy)
@@ -38,7 +38,11 @@ async def delete_policy(policy: NameRef, caller: SignedIn, services: Use) -> Res
 
 
 @router.post(
-    ":lay", status_code=204, responses=problems(404, 413), openapi_extra=json_body(PolicyLay), operation_id="lay_policy"
+    ":lay",
+    status_code=204,
+    responses=problems(403, 404, 413),
+    openapi_extra=json_body(PolicyLay),
+    operation_id="lay_policy",
 )
 async def lay_policy(request: Request, caller: SignedIn, services: Use) -> Response:
     """Lay a policy upon a user, a project, each in a project, a domain, or each of a domain. For administrators."""

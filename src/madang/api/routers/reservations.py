@@ -12,13 +12,13 @@ from madang.schemas.api import Page, Reservation, ReservationCreate
 router = APIRouter(prefix=f"{API}/reservations", tags=["reservations"])
 
 
-@router.get("", response_model=Page[Reservation], responses=problems(), operation_id="list_reservations")
+@router.get("", response_model=Page[Reservation], responses=problems(403), operation_id="list_reservations")
 async def list_reservations(caller: SignedIn, services: Use) -> Response:
     """List the reservations that are for the caller; an administrator sees all."""
     return Json(Page[Reservation](items=list(await services.reservations.list(caller))))
 
 
-@router.get("/{reservation}", response_model=Reservation, responses=problems(404), operation_id="get_reservation")
+@router.get("/{reservation}", response_model=Reservation, responses=problems(403, 404), operation_id="get_reservation")
 async def get_reservation(reservation: NameRef, caller: SignedIn, services: Use) -> Response:
     """Look up one reservation."""
     return Json(await services.reservations.get(caller, reservation))
@@ -28,7 +28,7 @@ async def get_reservation(reservation: NameRef, caller: SignedIn, services: Use)
     "",
     status_code=201,
     response_model=Reservation,
-    responses=problems(404, 409, 413),
+    responses=problems(403, 404, 409, 413),
     openapi_extra=json_body(ReservationCreate),
     operation_id="create_reservation",
 )
@@ -38,7 +38,7 @@ async def create_reservation(request: Request, caller: SignedIn, services: Use) 
     return Json(await services.reservations.create(caller, wanted), 201)
 
 
-@router.delete("/{reservation}", status_code=204, responses=problems(404), operation_id="delete_reservation")
+@router.delete("/{reservation}", status_code=204, responses=problems(403, 404), operation_id="delete_reservation")
 async def delete_reservation(reservation: NameRef, caller: SignedIn, services: Use) -> Response:
     """Give the room back to everybody; sessions that name the reservation go on. For administrators."""
     await services.reservations.delete(caller, reservation)

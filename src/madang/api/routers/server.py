@@ -54,7 +54,7 @@ async def get_readiness(services: Use) -> Response:
     return Json(health, 200 if health.status == "ok" else 503)
 
 
-@probes.get("/metrics", response_class=Response, responses=problems() | _METRICS, operation_id="get_metrics")
+@probes.get("/metrics", response_class=Response, responses=problems(403) | _METRICS, operation_id="get_metrics")
 async def get_metrics(caller: SignedIn, services: Use) -> Response:
     """Counters and gauges for Prometheus."""
     return Response(await services.metrics.render(caller), media_type=CONTENT_TYPE_LATEST)

@@ -25,7 +25,7 @@ _ANY: Final[list[SessionState]] = []
     "",
     status_code=201,
     response_model=Session,
-    responses=problems(404, 409, 413, 507) | _CREATED,
+    responses=problems(403, 404, 409, 413, 507) | _CREATED,
     openapi_extra=json_body(SessionCreate),
     operation_id="create_session",
 )
@@ -47,7 +47,7 @@ async def create_session(
 @router.post(
     ":plan",
     response_model=PlanAnswer,
-    responses=problems(404, 413),
+    responses=problems(403, 404, 413),
     openapi_extra=json_body(SessionCreate),
     operation_id="plan_session",
 )
@@ -56,7 +56,7 @@ async def plan_session(request: Request, caller: SignedIn, services: Use) -> Res
     return Json(await services.sessions.plan(caller, await read_json(request, SessionCreate)))
 
 
-@router.get("", response_model=Page[Session], responses=problems(404), operation_id="list_sessions")
+@router.get("", response_model=Page[Session], responses=problems(403, 404), operation_id="list_sessions")
 async def list_sessions(
     *,
     caller: SignedIn,
@@ -77,7 +77,7 @@ async def list_sessions(
     return Json(page)
 
 
-@router.get("/{session}", response_model=Session, responses=problems(404), operation_id="get_session")
+@router.get("/{session}", response_model=Session, responses=problems(403, 404), operation_id="get_session")
 async def get_session(session: SessionRef, caller: SignedIn, services: Use) -> Response:
     """Look up one session. A name means the live session of that name, else the newest that had it."""
     return Json(await services.sessions.get(caller, session))
@@ -87,7 +87,7 @@ async def get_session(session: SessionRef, caller: SignedIn, services: Use) -> R
     "/{session}/stop",
     status_code=202,
     response_model=Session,
-    responses=problems(404, 409, 413),
+    responses=problems(403, 404, 409, 413),
     openapi_extra=json_body(SessionStop, required=False),
     operation_id="stop_session",
 )
@@ -97,14 +97,16 @@ async def stop_session(session: SessionRef, request: Request, caller: SignedIn, 
     return Json(await services.sessions.stop(caller, session, how.grace_seconds), 202)
 
 
-@router.delete("/{session}", status_code=204, responses=problems(404, 409), operation_id="delete_session")
+@router.delete("/{session}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_session")
 async def delete_session(session: SessionRef, caller: SignedIn, services: Use) -> Response:
     """Delete an ended session with its output and files."""
     await services.sessions.delete(caller, session)
     return Response(status_code=204)
 
 
-@router.get("/{session}/usage", response_model=Usage | None, responses=problems(404), operation_id="get_session_usage")
+@router.get(
+    "/{session}/usage", response_model=Usage | None, responses=problems(403, 404), operation_id="get_session_usage"
+)
 async def get_session_usage(session: SessionRef, caller: SignedIn, services: Use) -> Response:
     """What a running session uses now; null when it does not run."""
     usage = await services.sessions.usage(caller, session)

@@ -56,7 +56,7 @@ Follow = Annotated[bool, Query(description="Wait for more; false: end after what
 @router.get(
     "/sessions/{session}/logs",
     response_class=Response,
-    responses=problems(404)
+    responses=problems(403, 404)
     | _stream("log", "LogEvent", "Events `log` (data: LogEvent, id: a cursor), then one `end` when there is no more."),
     operation_id="get_session_logs",
 )
@@ -82,7 +82,7 @@ async def get_session_logs(
 @router.get(
     "/sessions/{session}/events",
     response_class=Response,
-    responses=problems(404)
+    responses=problems(403, 404)
     | _stream("event", "Event", "Events `event` (data: Event), then one `end` after the session's last."),
     operation_id="get_session_events",
 )
@@ -105,7 +105,7 @@ async def get_session_events(
 @router.get(
     "/events",
     response_class=Response,
-    responses=problems() | _stream("event", "Event", "Events `event` (data: Event)."),
+    responses=problems(403) | _stream("event", "Event", "Events `event` (data: Event)."),
     operation_id="get_events",
 )
 async def get_events(
@@ -118,5 +118,6 @@ async def get_events(
     last_event_id: LastEvent = None,
 ) -> Response:
     """Follow everything that happens to what the caller may see."""
+    caller.require_scope(Right.SESSION_SEE)  # before the stream begins
     events = services.streams.events(caller, after=last_event_id or after, follow=follow)
     return EventStream(format_events(events), ends_of(request, caller, services))

@@ -16,7 +16,7 @@ router = APIRouter(prefix=f"{API}/uploads", tags=["uploads"])
     "",
     status_code=201,
     response_model=Upload,
-    responses=problems(413, 507),
+    responses=problems(403, 413, 507),
     openapi_extra=binary_body("application/x-tar", "application/gzip"),
     operation_id="create_upload",
 )
