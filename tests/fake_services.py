@@ -60,6 +60,7 @@ from madang.schemas.api import (
     SessionCreate,
     SessionExit,
     Upload,
+    UsageReport,
     Waiting,
 )
 from madang.services import Services
@@ -76,6 +77,7 @@ from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.usage import By, UsageService
 from madang.services.users import UserService
 from tests.fake_groups import Groups, Reservations
 from tests.loop_thread import LoopThread
@@ -128,6 +130,14 @@ class Policies(PolicyService):
 
     async def lay(self, caller: Caller, policy: str | None, upon: Holder, name: str) -> None:
         pass
+
+
+class Usages(UsageService):
+    def __init__(self) -> None:
+        pass
+
+    async def report(self, caller: Caller, by: By, when: str | None = None, timezone: str = "UTC") -> UsageReport:
+        return UsageReport(by=by, since=now(), until=now(), rows=[])
 
 
 class FakeExec:
@@ -564,6 +574,7 @@ class FakePlatform:
             metrics=FakeMetrics(),
             audit=Audits(),
             policies=Policies(),
+            usage=Usages(),
         )
 
     @property

@@ -28,6 +28,7 @@ from madang.api.routers import (
     streams,
     tokens,
     uploads,
+    usage,
     users,
 )
 from madang.api.wire import API
@@ -48,6 +49,7 @@ _ROUTERS: Final = (  # the busiest first
     tokens.router,
     audit.router,
     policies.router,
+    usage.router,
     shares.router,
     domains.router,
     projects.router,

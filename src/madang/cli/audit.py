@@ -71,12 +71,7 @@ def _write(entries: list[AuditEntry]) -> None:
         row = one.model_dump(mode="json")
         for name in ("before", "after"):
             row[name] = "" if row[name] is None else jsonlib.dumps(row[name], ensure_ascii=False, sort_keys=True)
-        writer.writerow([_plain(str(row[name])) for name in _COLUMNS])
-
-
-def _plain(cell: str) -> str:
-    """What a spreadsheet would take for a formula, as text."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+        writer.writerow([output.plain(str(row[name])) for name in _COLUMNS])
 
 
 def _change(one: AuditEntry) -> str:

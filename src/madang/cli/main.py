@@ -23,6 +23,7 @@ from madang.cli import (
     status,
     token,
     up,
+    usage,
 )
 from madang.cli.client import describe
 from madang.cli.i18n import t
@@ -41,6 +42,7 @@ up.register(app)
 run.register(app)
 status.register(app)
 audit.register(app)
+usage.register(app)
 doctor.register(app)
 create.register(session.app)
 app.add_typer(session.app, name="session")

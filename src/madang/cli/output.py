@@ -139,3 +139,8 @@ def slots(amounts: Mapping[str, int]) -> str:
     from madang.domain.slots import Slots
 
     return Slots(amounts).human()
+
+
+def plain(cell: str) -> str:
+    """What a spreadsheet would take for a formula, as text."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

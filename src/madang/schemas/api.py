@@ -378,6 +378,32 @@ class Policy(Wire):
     created_at: datetime
 
 
+class DeviceHours(Wire):
+    """Hours of whole devices; parts count as parts."""
+
+    kind: str
+    model: str
+    hours: float
+
+
+class UsageRow(Wire):
+    """What somebody held, and for how long."""
+
+    name: str
+    slot_seconds: dict[str, float]  # base units times seconds; devices of a kind together as `<kind>.shares`
+    device_hours: list[DeviceHours]
+    gpu_hours: float
+
+
+class UsageReport(Wire):
+    """What was held within a period, by session, user, project or domain."""
+
+    by: Literal["session", "user", "project", "domain"]
+    since: datetime
+    until: datetime
+    rows: list[UsageRow]
+
+
 class AuditEntry(Wire):
     """Somebody changed something."""
 

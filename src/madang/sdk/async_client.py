@@ -16,6 +16,7 @@ from madang.sdk.policies import AsyncPolicies
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.tokens import AsyncTokens
 from madang.sdk.uploads import AsyncUploads
+from madang.sdk.usage import AsyncUsage
 
 
 class AsyncClient:
@@ -44,6 +45,7 @@ class AsyncClient:
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
         self.tokens = AsyncTokens(self._transport)
+        self.usage = AsyncUsage(self._transport)
         self.policies = AsyncPolicies(self._transport)
         self.audit = AsyncAudit(self._transport)
         self.reservations = AsyncReservations(self._transport)

@@ -30,6 +30,7 @@ from madang.schemas.api import (
     Session,
     Token,
     Upload,
+    UsageReport,
 )
 from madang.sdk._bridge import Bridge
 from madang.sdk._bytes import Source
@@ -46,6 +47,7 @@ from madang.sdk.sessions import AsyncSessions
 from madang.sdk.tokens import AsyncTokens
 from madang.sdk.unpack import Unpacked
 from madang.sdk.uploads import AsyncUploads
+from madang.sdk.usage import AsyncUsage, By
 
 
 class Exec:
@@ -345,6 +347,18 @@ class Policies:
     def lay(self, policy: str | None, holder: PolicyHolder) -> None:
         """Lay a policy upon somebody, or with None take away what is laid there."""
         self._bridge.run(self._policies.lay(policy, holder))
+
+
+class Usages:
+    """What was held of slots and devices, and for how long."""
+
+    def __init__(self, usage: AsyncUsage, bridge: Bridge) -> None:
+        self._usage = usage
+        self._bridge = bridge
+
+    def report(self, by: By = "user", *, month: str | None = None, timezone: str = "UTC") -> UsageReport:
+        """Of a month such as `2026-11`, or the present one. Raises InvalidInput."""
+        return self._bridge.run(self._usage.report(by, month=month, timezone=timezone))
 
 
 class Audit:

@@ -19,6 +19,7 @@ from madang.sdk.blocking import (
     Sessions,
     Tokens,
     Uploads,
+    Usages,
 )
 
 
@@ -49,6 +50,7 @@ class Client:
         self.environments = Environments(self._client.environments, self._bridge)
         self.groups = Groups(self._client.groups, self._bridge)
         self.tokens = Tokens(self._client.tokens, self._bridge)
+        self.usage = Usages(self._client.usage, self._bridge)
         self.policies = Policies(self._client.policies, self._bridge)
         self.audit = Audit(self._client.audit, self._bridge)
         self.reservations = Reservations(self._client.reservations, self._bridge)

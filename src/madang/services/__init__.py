@@ -19,6 +19,7 @@ from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.usage import UsageService
 from madang.services.users import UserService
 
 
@@ -42,3 +43,4 @@ class Services:
     metrics: Metrics
     audit: AuditService
     policies: PolicyService
+    usage: UsageService

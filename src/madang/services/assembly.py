@@ -27,6 +27,7 @@ from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
+from madang.services.usage import UsageService
 from madang.services.users import UserService
 
 
@@ -52,4 +53,5 @@ def assemble(
         metrics=Metrics(database, clock),
         audit=AuditService(database),
         policies=PolicyService(database, clock),
+        usage=UsageService(database, clock),
     )

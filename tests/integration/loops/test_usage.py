@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 
+import pytest
+
 from madang.db.repositories import spans
+from madang.domain.errors import InvalidInput
 from madang.domain.people import Caller
 from madang.domain.session import SessionState
 from madang.domain.usage import Model, Period, Span, used, used_by
@@ -64,3 +67,21 @@ async def test_everybody_sees_what_is_theirs_to_see(cluster: World) -> None:
 def _near(found: Fraction, expected: int, *, of: int) -> bool:
     """Within five seconds, which the steps between may take."""
     return abs(found - expected) <= 5 * of
+
+
+async def test_the_report_of_a_month_says_who_held_how_much(cluster: World) -> None:
+    now = cluster.clock.now()
+    cluster.clock.ahead += (now + timedelta(days=31)).replace(day=15) - now  # far from where a month ends
+    ann = await cluster.caller("ann", "user")
+    made = await cluster.run(ann, slots={"cpu": "2", "mem": "64m", "cuda.device": "1"})
+    await cluster.until(ann, made.id, SessionState.RUNNING)
+    cluster.clock.ahead += timedelta(hours=1)
+    this_month = f"{cluster.clock.now():%Y-%m}"
+    report = await cluster.services.usage.report(ann, "user", this_month)
+    assert [row.name for row in report.rows] == ["ann"]
+    assert abs(report.rows[0].gpu_hours - 1) < 0.01
+    assert [(one.kind, one.model) for one in report.rows[0].device_hours] == [("cuda", "A100")]
+    assert (await cluster.services.usage.report(ann, "project", "2020-01", "Asia/Seoul")).rows == []
+    for wrong in ("2026-13", "soon", "99999-01"):
+        with pytest.raises(InvalidInput, match="no month"):
+            await cluster.services.usage.report(ann, "user", wrong)
