@@ -51,6 +51,7 @@ Reserved = Annotated[
 Preemptible = Annotated[
     bool | None, typer.Option("--preemptible/--not-preemptible", help=t("ask.preemptible"), show_default=False)
 ]
+Project = Annotated[str | None, typer.Option("--project", metavar="[DOMAIN/]PROJECT", help=t("ask.project"))]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=t("ask.dry_run"))]
 
 
@@ -79,6 +80,7 @@ class Asked:
     after_ok: list[str] = field(default_factory=list)
     reservation: str | None = None
     preemptible: bool | None = None
+    project: str | None = None
 
     def checked(self) -> SessionOptions:
         """All but the devices of --gpu, whose kind only the server knows. Raises InvalidInput."""
@@ -110,6 +112,7 @@ class Asked:
             "after_ok": self.after_ok,
             "reservation": self.reservation,
             "preemptible": self.preemptible,
+            "project": self.project,
         }
 
     def _slots(self) -> dict[str, str | int]:

@@ -47,13 +47,14 @@ def create(
     after_ok: asking.AfterOk = None,
     reservation: asking.Reserved = None,
     preemptible: asking.Preemptible = None,
+    project: asking.Project = None,
     dry_run: asking.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help=t("json.help"))] = False,
 ) -> None:
     """See the catalogue for the help text."""
     asked = Asked(
         kind, env, cpu, mem, slot or [], gpu, gpu_model, name, variable or [], network, group, priority,
-        size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible,
+        size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible, project,
     )  # fmt: skip
     if dry_run:
         raise typer.Exit(exit_code(lambda client: foresee(client, asked, command or [], json)))

@@ -12,18 +12,22 @@ from madang.cli import (
     audit,
     create,
     doctor,
+    domain,
     environment,
     group,
     node,
     policy,
+    project,
     reservation,
     run,
     session,
+    sharing,
     simulate,
     status,
     token,
     up,
     usage,
+    user,
 )
 from madang.cli.client import describe
 from madang.cli.i18n import t
@@ -45,7 +49,12 @@ audit.register(app)
 usage.register(app)
 doctor.register(app)
 create.register(session.app)
+sharing.register(session.app)
+user.register(app)
 app.add_typer(session.app, name="session")
+app.add_typer(domain.app, name="domain")
+app.add_typer(project.app, name="project")
+app.add_typer(user.app, name="user")
 app.add_typer(node.app, name="node")
 app.add_typer(group.app, name="group")
 app.add_typer(policy.app, name="policy")

@@ -76,6 +76,7 @@ def run(
     after_ok: asking.AfterOk = None,
     reservation: asking.Reserved = None,
     preemptible: asking.Preemptible = None,
+    project: asking.Project = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help=t("run.detach"))] = False,
     dry_run: asking.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help=t("run.json"))] = False,
@@ -83,7 +84,7 @@ def run(
     """See the catalogue for the help text."""
     asked = Asked(
         SessionKind.BATCH, env, cpu, mem, slot or [], gpu, gpu_model, name, variable or [], network, group, priority,
-        size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible,
+        size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible, project,
     )  # fmt: skip
     downloads = [_download(written) for written in download or []]
     if detach and downloads:

@@ -33,12 +33,15 @@ _LIVE: Final = tuple(state for state in SessionState if state not in ENDED)
 def ls(
     everything: Annotated[bool, typer.Option("--all", "-a", help=t("session.ls_all"))] = False,
     state: Annotated[list[SessionState] | None, typer.Option("--state", help=t("session.ls_state"))] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="[DOMAIN/]PROJECT", help=t("session.ls_project"))
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help=t("session.ls_limit"))] = 100,
     json: Json = False,
 ) -> None:
     """See the catalogue for the help text."""
     states = tuple(state or ()) or (() if everything else _LIVE)
-    sessions = with_client(lambda client: _list(client, states, limit))
+    sessions = with_client(lambda client: _list(client, states, limit, project))
     if json:
         output.dump(sessions)
         return
@@ -52,9 +55,11 @@ def ls(
     output.table(columns, rows, t("session.none") if everything or state else t("session.none_live"))
 
 
-async def _list(client: AsyncClient, states: tuple[SessionState, ...], limit: int) -> list[Session]:
+async def _list(
+    client: AsyncClient, states: tuple[SessionState, ...], limit: int, project: str | None = None
+) -> list[Session]:
     found: list[Session] = []
-    async for session in client.sessions.list(states=states, page_size=min(limit, 100)):
+    async for session in client.sessions.list(states=states, project=project, page_size=min(limit, 100)):
         found.append(session)
         if len(found) == limit:
             break
@@ -78,6 +83,7 @@ def show(ref: Ref, json: Json = False) -> None:
             t("column.name"): session.name,
             t("column.id"): session.id,
             t("column.owner"): session.owner,
+            t("column.project"): session.project,
             t("column.state"): session.state,
             t("column.reason"): reason_of(session),
             t("column.place"): place_of(session.waiting),

@@ -12,6 +12,7 @@ from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.connection import find_connection
 from madang.sdk.files import AsyncFiles
 from madang.sdk.groups import AsyncGroups, AsyncReservations
+from madang.sdk.people import AsyncDomains, AsyncProjects, AsyncSharing, AsyncUsers
 from madang.sdk.policies import AsyncPolicies
 from madang.sdk.sessions import AsyncSessions
 from madang.sdk.tokens import AsyncTokens
@@ -39,8 +40,12 @@ class AsyncClient:
         self.url = connection.url
         self._transport = Transport(connection, timeout=timeout, patience=patience)
         self.sessions = AsyncSessions(self._transport)
+        self.sharing = AsyncSharing(self._transport)
         self.files = AsyncFiles(self._transport)
         self.uploads = AsyncUploads(self._transport)
+        self.domains = AsyncDomains(self._transport)
+        self.projects = AsyncProjects(self._transport)
+        self.users = AsyncUsers(self._transport)
         self.nodes = AsyncNodes(self._transport)
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)

@@ -121,10 +121,13 @@ class Sessions:
         states: Sequence[SessionState] = (),
         kind: SessionKind | None = None,
         name: str | None = None,
+        project: str | None = None,
         page_size: int = 100,
     ) -> Iterator[Session]:
         """All sessions you may see, newest first, asked for page by page."""
-        return self._bridge.iterate(self._sessions.list(states=states, kind=kind, name=name, page_size=page_size))
+        return self._bridge.iterate(
+            self._sessions.list(states=states, kind=kind, name=name, project=project, page_size=page_size)
+        )
 
     def stop(self, ref: str, grace_seconds: float = 10) -> Session:
         """Ask it to end, and kill it after the grace time. Returns before it has ended: see `wait`."""

@@ -21,6 +21,7 @@ from madang.sdk.blocking import (
     Uploads,
     Usages,
 )
+from madang.sdk.blocking_people import Domains, Projects, Sharing, Users
 
 
 class Client:
@@ -44,8 +45,12 @@ class Client:
         self._bridge = Bridge()
         self.url = self._client.url
         self.sessions = Sessions(self._client.sessions, self._bridge)
+        self.sharing = Sharing(self._client.sharing, self._bridge)
         self.files = Files(self._client.files, self._bridge)
         self.uploads = Uploads(self._client.uploads, self._bridge)
+        self.domains = Domains(self._client.domains, self._bridge)
+        self.projects = Projects(self._client.projects, self._bridge)
+        self.users = Users(self._client.users, self._bridge)
         self.nodes = Nodes(self._client.nodes, self._bridge)
         self.environments = Environments(self._client.environments, self._bridge)
         self.groups = Groups(self._client.groups, self._bridge)

@@ -38,6 +38,7 @@ class SessionOptions(TypedDict, total=False):
     after_ok: Sequence[Session | str]  # those that have to succeed first
     preemptible: bool | None
     reservation: str | None
+    project: str | None  # whose session it is; None: the default project, or one's only one
 
 
 def session_request(command: Sequence[str], options: SessionOptions) -> SessionCreate:

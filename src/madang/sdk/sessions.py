@@ -56,6 +56,7 @@ class AsyncSessions:
         states: Sequence[SessionState] = (),
         kind: SessionKind | None = None,
         name: str | None = None,
+        project: str | None = None,
         page_size: int = 100,
     ) -> AsyncIterator[Session]:
         """All sessions you may see, newest first, asked for page by page."""
@@ -64,6 +65,8 @@ class AsyncSessions:
             params["kind"] = str(kind)
         if name is not None:
             params["name"] = name
+        if project is not None:
+            params["project"] = project
         while True:
             page = await self._transport.get(Page[Session], _PATH, params)
             for session in page.items:

@@ -126,7 +126,7 @@ class UserService:
                 raise Conflict(
                     f"'{name}' has {held.sentence()}. Say that these shall be stopped and deleted with the account: "
                     f"madang user rm {name} --sessions stop-and-delete. Or only disable it: "
-                    f"madang user set {name} active=false."
+                    f"madang user set {name} --inactive."
                 )
             alone = await projects.owned_alone(transaction, row.id)
             if alone:

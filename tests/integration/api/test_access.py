@@ -237,6 +237,7 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("POST", "/api/v1/tokens"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
     ("DELETE", "/api/v1/tokens/{token}"): _of("token", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
     ("GET", "/api/v1/audit"): Entry(Right.AUDIT_SEE, "own domain"),
+    ("GET", "/api/v1/usage"): _listed(Right.USAGE_SEE),
 }
 
 

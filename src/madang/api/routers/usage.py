@@ -15,7 +15,7 @@ from madang.services.usage import By
 router = APIRouter(prefix=f"{API}/usage", tags=["usage"])
 
 
-@router.get("", response_model=UsageReport, responses=problems(), operation_id="get_usage")
+@router.get("", response_model=UsageReport, responses=problems(403), operation_id="get_usage")
 async def get_usage(
     *,
     caller: SignedIn,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from madang.cli.messages import en_people
+
 MESSAGES: Final[dict[str, str]] = {
+    **en_people.MESSAGES,
     # general
     "main.help": "Madang: sandboxed sessions for AI work, on this machine or many.",
     "main.version": "Print the version and exit.",
@@ -451,4 +454,15 @@ MESSAGES: Final[dict[str, str]] = {
     "column.value": "VALUE",
     "column.least": "LEAST",
     "column.most": "MOST",
+    "column.title": "TITLE",
+    "column.active": "ACTIVE",
+    "column.projects": "PROJECTS",
+    "column.project": "PROJECT",
+    "column.members": "MEMBERS",
+    "column.domain": "DOMAIN",
+    "column.user": "USER",
+    "column.full_name": "FULL NAME",
+    "column.role": "ROLE",
+    "column.email": "EMAIL",
+    "column.level": "LEVEL",
 }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from madang.cli.messages import ko_people
+
 MESSAGES: Final[dict[str, str]] = {
+    **ko_people.MESSAGES,
     # general
     "main.help": "마당: AI 작업을 위한 격리된 세션을 이 컴퓨터 또는 여러 컴퓨터에서 실행합니다.",
     "main.version": "버전을 출력하고 끝냅니다.",
@@ -455,4 +458,15 @@ MESSAGES: Final[dict[str, str]] = {
     "column.value": "값",
     "column.least": "최소",
     "column.most": "최대",
+    "column.title": "제목",
+    "column.active": "사용",
+    "column.projects": "프로젝트",
+    "column.project": "프로젝트",
+    "column.members": "구성원",
+    "column.domain": "도메인",
+    "column.user": "사용자",
+    "column.full_name": "이름",
+    "column.role": "역할",
+    "column.email": "메일",
+    "column.level": "정도",
 }
