@@ -59,7 +59,8 @@ def test_the_probes_are_open(platform: FakePlatform) -> None:
 
 
 def test_me_tells_whose_token_it_is(http: httpx.Client) -> None:
-    assert http.get("/api/v1/me").json() == {"id": "0" * 26, "name": "alice", "role": "admin"}
+    me = {"id": "0" * 26, "name": "alice", "role": "admin", "projects": [], "scopes": None}
+    assert http.get("/api/v1/me").json() == me
 
 
 @pytest.mark.parametrize(

@@ -15,5 +15,5 @@ def test_settings_name_a_limit_and_a_value() -> None:
 
 @pytest.mark.parametrize("written", ["sessions", "sessions=", "slots=2", "slots.=2", "speed=3", "=3"])
 def test_what_is_no_setting_is_told_with_those_there_are(written: str) -> None:
-    with pytest.raises(InvalidInput, match="slots.SLOT, sessions"):
+    with pytest.raises(InvalidInput, match=r"slots\.SLOT, sessions"):
         _setting(written)
