@@ -20,24 +20,20 @@ from tests.unit.scheduling.worlds import Ledger, World, worlds
 def test_what_fits_is_what_a_bookkeeper_counts_after_every_container(world: World, remembered: int) -> None:
     """However few shapes the room remembers at a time."""
     with patch("madang.scheduling.room._SHAPES", remembered), patch("madang.scheduling.room._LEAST", 1):
-        _check_a_room(world)
-
-
-def _check_a_room(world: World) -> None:
-    snapshot, ledger = world.snapshot(), Ledger(world.nodes, world.running)
-    room = Room(snapshot)
-    for at, request in enumerate(snapshot.requests.rows):
-        for other, asked in enumerate(snapshot.requests.rows):
-            shape = snapshot.forms[int(snapshot.requests.form[other])].shape
-            expected = [ledger.count(asked, name) for name in snapshot.nodes]
-            assert [min(int(count), 99) for count in room.counts(shape)] == expected
-            assert room.fitting(shape).tolist() == [count > 0 for count in expected]
-        shape = snapshot.forms[int(snapshot.requests.form[at])].shape
-        for node in room.fitting(shape).nonzero()[0].tolist()[:1]:
-            shares = pick(room, shape, node)
-            room.take(shape, node, shares)
-            kind = request.claim.kind if request.claim else ""
-            ledger.place(request, [Part(snapshot.nodes[node], snapshot.shapes[shape].slots, kind, shares)])
+        snapshot, ledger = world.snapshot(), Ledger(world.nodes, world.running)
+        room = Room(snapshot)
+        for at, request in enumerate(snapshot.requests.rows):
+            for other, asked in enumerate(snapshot.requests.rows):
+                shape = snapshot.forms[int(snapshot.requests.form[other])].shape
+                expected = [ledger.count(asked, name) for name in snapshot.nodes]
+                assert [min(int(count), 99) for count in room.counts(shape)] == expected
+                assert room.fitting(shape).tolist() == [count > 0 for count in expected]
+            shape = snapshot.forms[int(snapshot.requests.form[at])].shape
+            for node in room.fitting(shape).nonzero()[0].tolist()[:1]:
+                shares = pick(room, shape, node)
+                room.take(shape, node, shares)
+                kind = request.claim.kind if request.claim else ""
+                ledger.place(request, [Part(snapshot.nodes[node], snapshot.shapes[shape].slots, kind, shares)])
 
 
 @given(worlds(plain=True))

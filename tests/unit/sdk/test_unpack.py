@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
 import stat
@@ -12,7 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from madang.domain.errors import InvalidInput, UnsafePath
@@ -142,6 +143,7 @@ _KIND = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarf
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(members=st.lists(st.tuples(_PATH, _KIND, _PATH), max_size=6))
+@example(members=[("a", tarfile.SYMTYPE, "a//a")])
 def test_no_archive_writes_outside(
     members: list[tuple[str, bytes, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -160,5 +162,14 @@ def test_no_archive_writes_outside(
         for name in [*folders, *files]:
             assert not name.startswith(".") or name in (".", "..")
             path = Path(directory) / name
-            if path.is_symlink():
+            if path.is_symlink() and not _leads_in_a_circle(path):
                 assert Path(os.path.realpath(path)).is_relative_to(root)
+
+
+def _leads_in_a_circle(path: Path) -> bool:
+    """Then there is nothing where it leads, and `realpath` makes up something."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False

@@ -33,6 +33,7 @@ class _FgdChooser:
         self._changed: list[int] = []  # nodes that have not been looked at since
         self._seen: dict[int, int] = {}  # the rows of shapes that were asked for in this pass
         self._rows = losses.rows([])  # what they ask for
+        self._forgotten = losses.forgotten  # when that was found out
 
     def choose(self, shape: int, fits: Flags) -> int:
         row = self._row(shape)
@@ -57,9 +58,12 @@ class _FgdChooser:
 
     def _row(self, shape: int) -> int:
         row = self._losses.row(self._room.snapshot, shape)
-        if self._seen.get(shape) != row and len(self._seen) < _EAGER:
+        new = self._seen.get(shape) != row and len(self._seen) < _EAGER
+        if new:
             self._seen[shape] = row
+        if new or self._forgotten != self._losses.forgotten:
             self._rows = self._losses.rows(sorted(set(self._seen.values())))
+            self._forgotten = self._losses.forgotten
         return row
 
     def _look(self) -> None:

@@ -73,6 +73,7 @@ class Losses:
         self._fullness: Numbers = _NEARLY / largest / max(1, len(largest))
         self._numbers: dict[bytes, int] = {}
         self._rows: dict[int, int] = {}
+        self.forgotten = 0  # so often has a row been given to another shape: what `rows` said before is not true of it
         self._wanted: Amounts = np.zeros((_SHAPES + 1, self._slots), dtype=np.int64)  # by row
         self._bare: Numbers = np.zeros(_SHAPES + 1)  # 1 for a row that asks for no device
         self._contents: Amounts = np.zeros((_LEAST, width), dtype=np.int64)
@@ -124,6 +125,7 @@ class Losses:
             known = 1 + len(self._rows)
             if known > _SHAPES:
                 known = self._rows.pop(next(iter(self._rows)))
+                self.forgotten += 1
             self._rows[shape] = known
             self._fit(known + 1, 1)
             self.loss[known] = UNKNOWN

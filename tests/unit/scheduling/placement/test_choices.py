@@ -105,9 +105,11 @@ def test_fgd_places_what_nobody_has_asked_for_before() -> None:
     assert place("fgd", nodes, Claim("tpu", 1, 1000), HALVES) == ("b", (Share(0, 1000),))
 
 
-def test_fgd_decides_the_same_when_it_has_to_forget_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More shapes than are remembered, asked for in turn, with the room changing meanwhile."""
+@pytest.mark.parametrize("ahead", [2, 64])
+def test_fgd_decides_the_same_when_it_has_to_forget_shapes(ahead: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More shapes than are remembered, or looked at ahead, asked for in turn, with the room changing meanwhile."""
     monkeypatch.setattr(losses, "_SHAPES", 3)
+    monkeypatch.setattr("madang.scheduling.placement.fgd._EAGER", ahead)
     nodes = [gpus_with("a", 700, 1000, 250), gpus_with("b", 1000, 1000), gpus_with("c", 500, 300)]
     rows = [
         Request(f"s{at:02}", {"cpu": 1 + at % 3}, float(at), claim=part_of_gpu(50 + at % 7 * 60)) for at in range(20)
