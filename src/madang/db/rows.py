@@ -434,3 +434,27 @@ class ShareRow:
     project: str | None
     level: ShareLevel
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A link that lets somebody in; `digest` is the SHA-256 of what it carries."""
+
+    id: str
+    digest: bytes = field(repr=False)
+    kind: Literal["password", "invitation", "sign_up"]
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    user_id: str | None = None
+    project_id: str | None = None
+    role: ProjectRole | None = None
+    member_until: datetime | None = None
+    email: str | None = None
+    most_uses: int = 1
+    uses: int = 0
+    revoked_at: datetime | None = None
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether it still lets somebody in."""
+        return self.revoked_at is None and self.uses < self.most_uses and now < self.expires_at

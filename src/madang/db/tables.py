@@ -71,6 +71,7 @@ projects: Final = Table(
     Column("created_at", _Time, nullable=False),
     _policy("projects", "policy"),  # of all in it together
     _policy("projects", "member_policy"),  # of each in it, for what is in it
+    Column("budget", JSONB),  # see domain.usage.Budget; null: none
     UniqueConstraint("domain_id", "name", name="projects_name"),
 )
 
@@ -87,7 +88,18 @@ users: Final = Table(
     Column("full_name", Text, nullable=False, server_default=""),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     _policy("users", "policy"),
+    Column("password", Text),  # Argon2id; null: none
+    Column("must_change_password", Boolean, nullable=False, server_default=text("false")),
+    Column("totp", Text),  # sealed secret of the authenticator app; null: no second factor
+    Column("totp_step", BigInteger),  # of the last code used, which is good once
+    # Who they are in another system: the name under which it is set up, and what they are called there for ever.
+    Column("source", Text),
+    Column("subject", Text),
+    # Of a robot, which acts for a project by the project's tokens and goes with it. Null: a person.
+    Column("robot_of", _Id, ForeignKey("projects.id", name="users_robot_of")),
+    Column("last_sign_in_at", _Time),
     CheckConstraint("role IN ('admin', 'domain_admin', 'user')", name="users_role"),
+    Index("users_identity", "source", "subject", unique=True, postgresql_where=text("source IS NOT NULL")),
     Index("users_of_domain", "domain_id", "name"),
     Index("users_deleted", "id", postgresql_where=text("deleted_at IS NOT NULL")),
 )
@@ -100,6 +112,7 @@ memberships: Final = Table(
     Column("role", Text, nullable=False),
     Column("created_at", _Time, nullable=False),
     Column("expires_at", _Time),  # then it counts no more
+    Column("source", Text),  # that gave it by a rule, and takes it back when the rule says no more; null: by hand
     CheckConstraint("role IN ('owner', 'maintainer', 'member', 'viewer')", name="memberships_role"),
     Index("memberships_user", "user_id"),
 )
@@ -116,6 +129,9 @@ tokens: Final = Table(
     Column("revoked_at", _Time),
     Column("scopes", JSONB),  # that it is limited to; null: whatever its user may do
     Column("last_used_at", _Time),
+    Column("kind", Text, nullable=False, server_default="token"),  # browser: it comes as a cookie
+    CheckConstraint("kind IN ('token', 'browser')", name="tokens_kind"),
+    Index("tokens_user", "user_id", "id"),
 )
 
 resource_groups: Final = Table(
@@ -124,6 +140,7 @@ resource_groups: Final = Table(
     Column("name", Text, primary_key=True),
     Column("policy", JSONB, nullable=False),  # schemas.api.GroupPolicy; what is absent has its default
     Column("created_at", _Time, nullable=False),
+    Column("access", JSONB),  # who may use it: {domains, projects, users}; null: everybody
 )
 
 nodes: Final = Table(

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+import madang.db.site_tables  # noqa: F401 - its tables are of the metadata, too
 from madang.db.engine import connector
 from madang.db.schema import config, migrate, newest
 from madang.db.tables import metadata

@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+import madang.db.site_tables  # noqa: F401 - its tables are of the metadata, too
 from madang.db.tables import metadata
 
 _connection = context.config.attributes.get("connection")
