@@ -7,19 +7,23 @@ from datetime import datetime
 from typing import Literal
 
 from madang.db.engine import Scalar
+from madang.domain.access import Access
 from madang.domain.container import ContainerState
 from madang.domain.limits import Limits
+from madang.domain.notices import NoticeLevel
 from madang.domain.people import Membership, ProjectRole, Role, ShareLevel, project_path
 from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
+from madang.domain.why import Language
 from madang.schemas.agent import NetworkMode, NodeReport
 from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
 
 Holder = Literal["user", "project", "member", "domain", "domain_user"]
 """Upon whom a policy is laid: `member` is each in a project, `domain_user` each of a domain who has none."""
 
-StopReason = Literal["", "user", "time", "preempted"]
-"""Who wants a session to end: somebody who asked, its maximum run time, or another session that needs its room."""
+StopReason = Literal["", "user", "time", "preempted", "budget"]
+"""Who wants a session to end: somebody who asked, its maximum run time, another session that needs its room, or the
+budget of its project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +216,36 @@ class DeviceUse:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A resource group and its policy."""
+    """A resource group, its policy, and to whom it is open; None: to everybody."""
 
     name: str
     policy: GroupPolicy
     created_at: datetime
+    access: Access | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PresetRow:
+    """A named slot bundle of a resource group, for one container."""
+
+    resource_group: str
+    name: str
+    title: str
+    slots: Mapping[str, int]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementRow:
+    """Something that everybody shall know from `since` to before `until`."""
+
+    id: str
+    message: Mapping[Language, str]
+    level: NoticeLevel
+    since: datetime
+    until: datetime | None
+    created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +342,7 @@ class TokenNew:
     created_at: datetime
     expires_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
+    kind: Literal["token", "browser"] = "token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +362,7 @@ class TokenRow:
     scopes: frozenset[Scope] | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    kind: Literal["token", "browser"]
 
 
 @dataclass(frozen=True, slots=True)

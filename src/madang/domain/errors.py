@@ -69,6 +69,13 @@ class Unauthorized(MadangError):
     title = "Not signed in"
 
 
+class SecondFactorRequired(Unauthorized):
+    """The password is right, and a code of the second factor is missing or wrong."""
+
+    code = "second_factor_required"
+    title = "Second factor required"
+
+
 class TooManyAttempts(MadangError):
     """Sign-in has failed too often; what was sent has not been looked at.
 
@@ -93,6 +100,20 @@ class Forbidden(MadangError):
     title = "Not allowed"
 
 
+class PasswordChangeRequired(Forbidden):
+    """The password is right and has to be replaced before anything else."""
+
+    code = "password_change_required"
+    title = "Password has to be changed"
+
+
+class CrossSite(Forbidden):
+    """A request with a cookie that does not show that it comes from the platform's own pages."""
+
+    code = "cross_site"
+    title = "Not from a page of this server"
+
+
 class LimitExceeded(Forbidden):
     """A limit that a policy lays on a user, a project or a domain does not allow it."""
 
@@ -114,6 +135,13 @@ class Conflict(MadangError):
     code = "conflict"
     status = 409
     title = "Conflict"
+
+
+class Maintained(Conflict):
+    """No sessions are accepted while the site is under maintenance."""
+
+    code = "maintenance"
+    title = "Under maintenance"
 
 
 class NameInUse(Conflict):

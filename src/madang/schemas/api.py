@@ -248,11 +248,26 @@ class GroupPolicy(Wire):
     reservation_lead_hours: float = Field(default=4, ge=0, le=720, allow_inf_nan=False)  # room is kept free so early
 
 
+class GroupAccess(Wire):
+    """To whom a resource group is open: to all projects of some domains, to some projects, to some users."""
+
+    domains: list[Name] = Field(default=[], max_length=1000)
+    projects: list[ProjectPath] = Field(default=[], max_length=1000)
+    users: list[UserName] = Field(default=[], max_length=10_000)
+
+
+class GroupPut(GroupPolicy):
+    """A resource group as it shall be. What is left out has its default, but `access`, which stays as it is."""
+
+    access: GroupAccess | Literal["everybody"] | None = None  # null: as it is; of a new group, everybody
+
+
 class ResourceGroup(Wire):
     """A named set of nodes with one queue and its own policy."""
 
     name: str
     policy: GroupPolicy
+    access: GroupAccess | Literal["everybody"] | None = None  # null: not for the caller to know
     nodes: list[str]
     pending: int  # sessions
     running: int  # sessions that hold room
@@ -428,9 +443,10 @@ class TokenCreate(Wire):
 
 
 class Token(Wire):
-    """An access token without the secret."""
+    """An access token or a session of a browser, without the secret."""
 
     id: Id
+    kind: Literal["token", "browser"] = "token"
     label: str
     scopes: list[Scope] | None
     created_at: datetime

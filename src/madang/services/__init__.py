@@ -16,6 +16,7 @@ from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
+from madang.services.sign_in import SignInService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
@@ -38,6 +39,7 @@ class Services:
     environments: EnvironmentService
     uploads: UploadService
     tokens: TokenService
+    sign_in: SignInService
     streams: StreamService
     health: HealthService
     metrics: Metrics

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from madang.config import Settings
 from madang.db.engine import Database
 from madang.db.hub import Hub
@@ -15,6 +17,10 @@ from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
+from madang.services.identity.attempts import StoredAttempts
+from madang.services.identity.passwords import Passwords
+from madang.services.identity.sealed import FILE_NAME, Sealer
+from madang.services.identity.throttle import Throttle
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.policies import PolicyService
@@ -24,6 +30,7 @@ from madang.services.reservations import ReservationService
 from madang.services.room import Room
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
+from madang.services.sign_in import Lifetimes, SignInService
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
@@ -36,6 +43,9 @@ def assemble(
 ) -> Services:
     """All use cases over one database and one fabric."""
     room = Room(settings.data_dir)
+    sealer = Sealer.open(settings.data_dir / FILE_NAME)
+    passwords = Passwords()
+    throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
     return Services(
         sessions=SessionService(database, fabric, clock, Catalog(database, hub), room),
         sharing=SharingService(database, clock),
@@ -47,7 +57,17 @@ def assemble(
         reservations=ReservationService(database, clock),
         environments=EnvironmentService(fabric),
         uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),
-        tokens=TokenService(database, hub, clock),
+        tokens=TokenService(database, hub, clock, timedelta(hours=settings.browser_idle_hours)),
+        sign_in=SignInService(
+            database,
+            clock,
+            passwords=passwords,
+            throttle=throttle,
+            sealer=sealer,
+            lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
+            sources=None,
+            accounts=None,
+        ),
         streams=StreamService(database, fabric, hub),
         health=HealthService(database, fabric, pulse, newest()),
         metrics=Metrics(database, clock),

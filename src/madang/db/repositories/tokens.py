@@ -1,4 +1,4 @@
-"""Access tokens, by their digests: the tokens themselves are never stored."""
+"""Access tokens, by their digests: the tokens themselves are never stored; and whose signing keys are."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from madang.db.rows import TokenNew, TokenRow
 from madang.db.tables import tokens
 from madang.domain.people import Membership, ProjectRole, project_path
 from madang.domain.rights import Scope
+from madang.domain.signing import KEY_PREFIX
 
 _t = tokens.c
 
 _WITH_USER: Final = """
-    SELECT t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
-        t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at,
+    SELECT u.robot_of IS NOT NULL AS robot, t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
+        t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at, t.kind,
         (
             SELECT jsonb_agg(jsonb_build_array(m.project_id, o.id, o.name, p.name, m.role))
             FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
             WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
         ) AS memberships
-    FROM tokens t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
+    FROM {table} t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
 """
-_BY_DIGEST: Final = text(f"{_WITH_USER} WHERE t.digest = :digest").columns(memberships=JSONB, scopes=JSONB)
+_BY_DIGEST: Final = _query("tokens", "t.digest = :digest")
 _OF_USER: Final = text(f"{_WITH_USER} WHERE t.user_id = :user AND t.revoked_at IS NULL ORDER BY t.id DESC").columns(
     memberships=JSONB, scopes=JSONB
 )
@@ -64,6 +65,7 @@ def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        kind=row.kind,
     )
 
 
@@ -82,6 +84,7 @@ async def add(transaction: Transaction, new: TokenNew) -> None:
         "created_at": new.created_at,
         "expires_at": new.expires_at,
         "scopes": None if new.scopes is None else sorted(new.scopes),
+        "kind": new.kind,
     }
     await transaction.connection.execute(insert(tokens), values)
     transaction.emit("token.created", new.created_at, {"id": new.id, "label": new.label}, owner_id=new.user_id)
