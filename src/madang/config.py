@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     host: str = "127.0.0.1"
     port: int = Field(default=7420, ge=0, le=65535)  # 0: any free port
+    public_url: str | None = Field(
+        default=None, pattern=r"^https?://[^\s/#?]+[^\s#?]*$"
+    )  # how people reach it, for links
     database_url: str | None = None  # postgresql://...; unset: the embedded server
     node_name: str = Field(default_factory=default_node_name)
     mock_gpus: str = ""  # GPUs to pretend instead of the machine's own: 4xA100,2xT4
