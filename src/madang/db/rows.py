@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -346,6 +347,19 @@ class TokenNew:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyNew:
+    """A signing key that is made."""
+
+    id: str  # mdk_..., no secret
+    user_id: str
+    label: str
+    sealed: str  # the secret, see services.identity.sealed
+    created_at: datetime
+    expires_at: datetime | None = None
+    scopes: frozenset[Scope] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token that was found, with its user."""
 
@@ -358,6 +372,7 @@ class TokenRow:
     role: Role
     domain_id: str
     active: bool  # the user and the domain
+    robot: bool  # the user is one
     memberships: tuple[Membership, ...]
     scopes: frozenset[Scope] | None
     expires_at: datetime | None
@@ -482,6 +497,7 @@ class LinkRow:
     role: ProjectRole | None = None
     member_until: datetime | None = None
     email: str | None = None
+    data: dict[str, str] | None = field(default=None, repr=False)
     most_uses: int = 1
     uses: int = 0
     revoked_at: datetime | None = None

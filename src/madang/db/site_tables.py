@@ -80,6 +80,7 @@ links: Final = Table(
     Column("role", Text),  # there
     Column("member_until", _Time),  # the membership that it gives ends then
     Column("email", Text),  # where it was sent, if it was
+    Column("data", JSONB),  # of who signs up: name, full_name and the hash of the password
     Column("most_uses", Integer, nullable=False, server_default=text("1")),
     Column("uses", Integer, nullable=False, server_default=text("0")),
     Column("created_by", _Id, nullable=False),  # no foreign key: it stays when the account is deleted

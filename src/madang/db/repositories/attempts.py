@@ -24,7 +24,8 @@ async def change(
     connection, ordered = transaction.connection, sorted(keys)
     blank = [{"key": key, "count": 0.0, "at": _EPOCH} for key in ordered]
     await connection.execute(insert(sign_in_attempts).values(blank).on_conflict_do_nothing())
-    query = select(_a.key, _a.count.label("failures"), _a.at).where(_a.key.in_(ordered)).order_by(_a.key).with_for_update()
+    query = select(_a.key, _a.count.label("failures"), _a.at).where(_a.key.in_(ordered))
+    query = query.order_by(_a.key).with_for_update()
     tallies = {row.key: Tally(row.failures, row.at) for row in await connection.execute(query) if row.at > _EPOCH}
     made = work(tallies)
     if not made:

@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("role", sa.Text()),
         sa.Column("member_until", _TIME),
         sa.Column("email", sa.Text()),
+        sa.Column("data", _JSON),
         sa.Column("most_uses", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("uses", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_by", _ID, nullable=False),
