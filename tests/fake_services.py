@@ -68,9 +68,11 @@ from madang.services.audit import AuditFilter, AuditService
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
+from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.policies import PolicyService
+from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
@@ -79,7 +81,7 @@ from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
 from madang.services.usage import By, UsageService
 from madang.services.users import UserService
-from tests.fake_groups import Groups, Reservations
+from tests.fake_groups import Groups, Notices, Reservations
 from tests.loop_thread import LoopThread
 
 T = TypeVar("T")
@@ -565,10 +567,13 @@ class FakePlatform:
             users=UserService.__new__(UserService),
             nodes=Nodes(),
             groups=Groups(),
+            presets=PresetService.__new__(PresetService),
+            notices=Notices(),
             reservations=Reservations(),
             environments=Environments(),
             uploads=Uploads(),
             tokens=self.tokens,
+            keys=KeyService.__new__(KeyService),
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),

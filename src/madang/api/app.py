@@ -18,19 +18,23 @@ from madang.api.routers import (
     exec,
     files,
     groups,
+    keys,
     nodes,
     policies,
+    presets,
     projects,
     reservations,
     server,
     sessions,
     shares,
+    site,
     streams,
     tokens,
     uploads,
     usage,
     users,
 )
+from madang.api.signed import SignedBodies
 from madang.api.wire import API
 from madang.services import Services
 
@@ -43,13 +47,16 @@ _ROUTERS: Final = (  # the busiest first
     server.router,
     nodes.router,
     groups.router,
+    presets.router,
     reservations.router,
     environments.router,
     uploads.router,
     tokens.router,
+    keys.router,
     audit.router,
     policies.router,
     usage.router,
+    site.router,
     shares.router,
     domains.router,
     projects.router,
@@ -76,6 +83,8 @@ def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI
         # Not by include_router, which matches the parts of a path anew on each level: a third of the time of a request.
         app.router.routes.extend(router.routes)
     errors.install(app)
-    app.add_middleware(Guard, host=host)
+    notice = services.notices.header if services is not None else None
+    app.add_middleware(SignedBodies)
+    app.add_middleware(Guard, host=host, notice=notice)
     app.openapi = lambda: make_document(app)  # type: ignore[method-assign]
     return app

@@ -21,6 +21,7 @@ from madang.schemas.api import (
     TokenCreate,
 )
 from madang.schemas.base import Wire
+from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import (
     DomainCreate,
     DomainUpdate,
@@ -35,7 +36,7 @@ from madang.schemas.people import (
 _DESCRIPTION: Final = """\
 Teams share computers and GPUs for AI work: start sandboxed sessions, follow their output, move files, look at nodes.
 
-Every request but the probes carries `Authorization: Bearer TOKEN`. Errors are problem details (RFC 9457) with a stable
+Every request but the probes carries `Authorization: Bearer TOKEN`, or a signature (docs/signing.md). Errors are problem details (RFC 9457) with a stable
 `code`. Listings come in pages: pass `next` as `cursor` to get the page behind. Streams are server-sent events that
 resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
 `/api/v1/sessions/{session}/exec`. The client first sends an ExecSpec as a text frame. Binary frames are one byte, 0 for
@@ -63,7 +64,8 @@ _TAGS: Final = [
         "`/domains/{domain}/projects/{project}`.",
     },
     {"name": "users", "description": "Accounts of people."},
-    {"name": "tokens", "description": "Access tokens of the caller."},
+    {"name": "tokens", "description": "Access tokens of the caller, and of projects."},
+    {"name": "keys", "description": "Signing keys of the caller; see docs/signing.md."},
     {"name": "audit", "description": "Who changed what."},
 ]
 
@@ -79,6 +81,8 @@ _BESIDES: Final[list[type[Wire]]] = [
     NodeUpdate,
     ReservationCreate,
     TokenCreate,
+    KeyCreate,
+    ProjectTokenCreate,
     DomainCreate,
     DomainUpdate,
     ProjectCreate,

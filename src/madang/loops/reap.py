@@ -13,7 +13,7 @@ import structlog
 
 from madang.config import Settings
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, containers, events, people, sessions, uploads, users
+from madang.db.repositories import audit, containers, events, keys, people, sessions, uploads, users
 from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
@@ -120,12 +120,13 @@ class ReapLoop:
         await self._database.transaction(write, "reap.removed")
 
     async def _tidy(self) -> None:
-        """Forget uploads nobody used, old idempotency keys and old events."""
+        """Forget uploads nobody used, old idempotency keys, marks of old signed requests and old events."""
         now = self._clock.now()
 
         async def forget(transaction: Transaction) -> None:
             await uploads.forget(transaction, now - _UPLOAD_KEPT)
             await people.forget_keys(transaction, now - _KEY_KEPT)
+            await keys.forget_seen(transaction, now)
             await events.forget(transaction, now - _EVENTS_KEPT)
             if self._settings.audit_days:
                 await audit.forget(transaction, now - timedelta(days=self._settings.audit_days))

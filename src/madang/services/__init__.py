@@ -9,9 +9,12 @@ from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
+from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.notices import NoticeService
 from madang.services.policies import PolicyService
+from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
 from madang.services.sessions import SessionService
@@ -35,10 +38,13 @@ class Services:
     users: UserService
     nodes: NodeService
     groups: GroupService
+    presets: PresetService
+    notices: NoticeService
     reservations: ReservationService
     environments: EnvironmentService
     uploads: UploadService
     tokens: TokenService
+    keys: KeyService
     sign_in: SignInService
     streams: StreamService
     health: HealthService

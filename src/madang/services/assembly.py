@@ -21,9 +21,12 @@ from madang.services.identity.attempts import StoredAttempts
 from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import FILE_NAME, Sealer
 from madang.services.identity.throttle import Throttle
+from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.notices import NoticeService
 from madang.services.policies import PolicyService
+from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
 from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
@@ -43,21 +46,31 @@ def assemble(
 ) -> Services:
     """All use cases over one database and one fabric."""
     room = Room(settings.data_dir)
+    notices = NoticeService(database, hub, clock)
     sealer = Sealer.open(settings.data_dir / FILE_NAME)
     passwords = Passwords()
     throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
     return Services(
-        sessions=SessionService(database, fabric, clock, Catalog(database, hub), room),
+        sessions=SessionService(database, fabric, clock, catalog=Catalog(database, hub), room=room, notices=notices),
         sharing=SharingService(database, clock),
         domains=DomainService(database, clock),
         projects=ProjectService(database, clock),
         users=UserService(database, clock),
         nodes=NodeService(database, clock),
         groups=GroupService(database, clock),
+        presets=PresetService(database, clock),
+        notices=notices,
         reservations=ReservationService(database, clock),
         environments=EnvironmentService(fabric),
         uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),
         tokens=TokenService(database, hub, clock, timedelta(hours=settings.browser_idle_hours)),
+        keys=KeyService(
+            database,
+            clock,
+            sealer,
+            spool=settings.data_dir / "uploads",
+            body_limit=settings.upload_limit_bytes,
+        ),
         sign_in=SignInService(
             database,
             clock,

@@ -86,12 +86,8 @@ class TokenService:
         """A token for the caller. Raises Forbidden for a scope that the caller's own credential lacks, InvalidInput."""
         caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
         now = self._clock.now()
-        if request.expires_at is not None and request.expires_at <= now:
-            raise InvalidInput(f"The token would have expired already: it is {now:%Y-%m-%d %H:%M} UTC now.")
-        scopes = caller.scopes if request.scopes is None else frozenset(Scope(one) for one in request.scopes)
-        if caller.scopes is not None and scopes is not None and not scopes <= caller.scopes:
-            more = ", ".join(sorted(scopes - caller.scopes))
-            raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
+        check_expiry(request.expires_at, now)
+        scopes = allowed_scopes(caller, request.scopes)
         token, new = make_credential(caller.user_id, request.label, now, expires_at=request.expires_at, scopes=scopes)
 
         async def save(transaction: Transaction) -> None:
@@ -128,7 +124,7 @@ class TokenService:
 
     async def _still(self, caller: Caller) -> bool:
         now = self._clock.now()
-        found = await self._database.read(lambda connection: tokens.by_token(connection, caller.credential, now))
+        found = await self._database.read(lambda connection: tokens.by_id(connection, caller.credential, now))
         try:
             return self._caller(found, now) == caller
         except Unauthorized:
@@ -143,10 +139,7 @@ class TokenService:
         idle = found.kind == "browser" and now - (found.last_used_at or found.created_at) > self._idle
         if idle or (found.expires_at is not None and found.expires_at <= now):
             raise Unauthorized("The token has expired. Sign in again, or ask for a new one.")
-        if not found.active:
-            raise Unauthorized("This account is disabled. Ask an administrator.")
-        memberships = {one.project_id: one for one in found.memberships}
-        return Caller(found.user_id, found.name, found.role, found.domain_id, memberships, found.scopes, found.id)
+        return caller_from(found)
 
     async def issue(self, user: str, role: Role, label: str) -> str:
         """A new token for a user, who is made when missing. It is shown only here, never stored in clear."""
@@ -159,6 +152,30 @@ class TokenService:
             return token
 
         return await self._database.transaction(save, "token.issue")
+
+
+def caller_from(found: TokenRow) -> Caller:
+    """Who comes with a credential that is in force. Raises Unauthorized for a disabled account."""
+    if not found.active:
+        raise Unauthorized("This account is disabled. Ask an administrator.")
+    memberships = {one.project_id: one for one in found.memberships}
+    who = (found.user_id, found.name, found.role, found.domain_id)
+    return Caller(*who, memberships, found.scopes, found.id, found.robot)
+
+
+def allowed_scopes(caller: Caller, wanted: Sequence[Scope] | None) -> frozenset[Scope] | None:
+    """What a credential that the caller makes may be limited to. Raises Forbidden for what the caller's own lacks."""
+    scopes = caller.scopes if wanted is None else frozenset(Scope(one) for one in wanted)
+    if caller.scopes is not None and scopes is not None and not scopes <= caller.scopes:
+        more = ", ".join(sorted(scopes - caller.scopes))
+        raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
+    return scopes
+
+
+def check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    """Raises InvalidInput for a time that is over."""
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput(f"It would have expired already: it is {now:%Y-%m-%d %H:%M} UTC now.")
 
 
 def make_credential(

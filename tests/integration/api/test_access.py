@@ -28,6 +28,7 @@ from madang.db.engine import Transaction
 from madang.domain.people import ProjectRole
 from madang.domain.rights import RIGHTS, Right, Scope, Tie, gives
 from madang.schemas.api import PolicyLimits, ReservationCreate, SessionCreate, TokenCreate
+from madang.schemas.machines import KeyCreate
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
 from tests.conftest import open_directory
 from tests.fakes import FakeAgent
@@ -236,6 +237,9 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", "/api/v1/tokens"): _listed(Right.ACCOUNT_CHANGE),
     ("POST", "/api/v1/tokens"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
     ("DELETE", "/api/v1/tokens/{token}"): _of("token", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
+    ("GET", "/api/v1/keys"): _listed(Right.ACCOUNT_CHANGE),
+    ("POST", "/api/v1/keys"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
+    ("DELETE", "/api/v1/keys/{key}"): _of("key", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
     ("GET", "/api/v1/audit"): Entry(Right.AUDIT_SEE, "own domain"),
     ("GET", "/api/v1/usage"): _listed(Right.USAGE_SEE),
 }
@@ -271,10 +275,12 @@ class Site(World):
                 await services.projects.set_member(admin, "default", TEAM, who.name, how)
         self.own: dict[str, Thing] = {}
         self.token_ids: dict[str, str] = {}
+        self.key_ids: dict[str, str] = {}
         for who in PEOPLE:
             self.tokens[who.name] = await services.tokens.issue(who.name, "user", "matrix")
             caller = await services.tokens.authenticate(self.tokens[who.name])
             self.token_ids[who.name] = caller.credential
+            self.key_ids[who.name] = (await services.keys.create(caller, KeyCreate(label="matrix"))).id
             project = "default" if who.domain == "default" else "snu/default"
             made = await services.sessions.create(caller, _asked(f"own-{who.name}", project))
             self.own[who.name] = Thing(made.id, who.name, project, who.domain)
@@ -327,6 +333,7 @@ class Site(World):
                 Thing("foreigner", "foreigner", None, "snu"),
             ],
             "token": [Thing(self.token_ids[name], name) for name in {who.name, "author"}],
+            "key": [Thing(self.key_ids[name], name) for name in {who.name, "author"}],
             "reservation": [Thing("class", "author")],
             "list": [Thing("", who.name, next(iter(who.projects)), who.domain)],
         }
@@ -341,6 +348,7 @@ class Site(World):
         values = {
             "session": thing.name,
             "token": thing.name,
+            "key": thing.name,
             "reservation": thing.name or "class",
             "domain": (project_domain or "default") if entry.kind == "project" else thing.name,
             "project": project,

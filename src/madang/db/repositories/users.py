@@ -15,6 +15,7 @@ from madang.db.engine import Transaction
 from madang.db.repositories import projects, sessions
 from madang.db.repositories.projects import Count
 from madang.db.rows import UserRow
+from madang.db.site_tables import signing_keys
 from madang.db.tables import LIVE, domains, memberships, reservations, tokens, users
 from madang.db.tables import sessions as sessions_table
 from madang.domain.errors import Conflict, NotFound
@@ -186,6 +187,7 @@ async def remove(transaction: Transaction, row: UserRow, at: datetime, heir_id: 
     connection = transaction.connection
     await connection.execute(update(users).where(_u.id == row.id).values(active=False, deleted_at=at))
     await connection.execute(delete(tokens).where(tokens.c.user_id == row.id))
+    await connection.execute(delete(signing_keys).where(signing_keys.c.user_id == row.id))
     await connection.execute(delete(memberships).where(_m.user_id == row.id))
     mine = reservations.c.created_by == row.id
     await connection.execute(update(reservations).where(mine).values(created_by=heir_id))
