@@ -74,6 +74,7 @@ from madang.services.nodes import NodeService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
+from madang.services.robots import ProjectTokenService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
@@ -574,6 +575,7 @@ class FakePlatform:
             uploads=Uploads(),
             tokens=self.tokens,
             keys=KeyService.__new__(KeyService),
+            project_tokens=ProjectTokenService.__new__(ProjectTokenService),
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),

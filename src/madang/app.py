@@ -213,6 +213,7 @@ class Platform:
         watch = WatchLoop(database=database, fabric=fabric, hub=hub, clock=clock)
         self._cleanup.push_async_callback(watch.close)
         await watch.step()  # the node is known, and what happened meanwhile is written, before anybody asks
+        await services.presets.begin()
         loops: list[Loop] = [
             ScheduleLoop(database, leadership, clock, metrics),
             LaunchLoop(settings, database=database, fabric=fabric, hub=hub, clock=clock, metrics=metrics),

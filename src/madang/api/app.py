@@ -22,6 +22,7 @@ from madang.api.routers import (
     nodes,
     policies,
     presets,
+    project_tokens,
     projects,
     reservations,
     server,
@@ -60,6 +61,7 @@ _ROUTERS: Final = (  # the busiest first
     shares.router,
     domains.router,
     projects.router,
+    project_tokens.router,
     users.router,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -10,8 +11,10 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from madang.api.problems import make_problem, problem_response
+from madang.api.wire import API
 from madang.domain.ids import new_id
 from madang.domain.names import is_loopback
+from madang.domain.notices import NOTICE_HEADER
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +24,7 @@ _HEADERS: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
 ]
+_NOTICE: Final = NOTICE_HEADER.lower().encode()
 _CACHE: Final = (b"cache-control", b"no-store")
 
 
@@ -32,16 +36,17 @@ def host_of(header: str) -> str:
 
 
 class Guard:
-    """Pure ASGI, since every request passes here.
+    """Pure ASGI, since every request passes here. `notice` gives the value of NOTICE_HEADER.
 
     On a server that listens on loopback only, a Host header must name loopback or the configured host: a web page
     elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) is thereby turned away.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, notice: Callable[[], Awaitable[str]] | None = None) -> None:
         self._app = app
         self._host = host.lower().strip("[]")
         self._local = is_loopback(host)
+        self._notice = notice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -57,6 +62,8 @@ class Guard:
                 headers = list(message.get("headers", ()))
                 if all(name != b"cache-control" for name, _ in headers):
                     headers.append(_CACHE)
+                if self._notice is not None and scope["path"].startswith(API):
+                    headers += [(_NOTICE, told.encode()) for told in [await self._notice()] if told]
                 message["headers"] = [*headers, *_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 

@@ -21,7 +21,8 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     403: "The caller is known and may not do this.",
     404: "There is no such object, or the caller may not know of it.",
     405: "The path does not know this method.",
-    409: "The object is in a state that does not allow this, or the name or idempotency key is in use.",
+    409: "The object is in a state that does not allow this, or the name or idempotency key is in use, or "
+    "the site is under maintenance.",
     413: "The body is larger than this server allows.",
     421: "The Host header names another server than this one.",
     422: "The request asks for something that makes no sense; `errors` tells what, field by field.",

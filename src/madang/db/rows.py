@@ -452,6 +452,7 @@ class MemberRow:
     role: ProjectRole
     created_at: datetime
     expires_at: datetime | None
+    robot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +468,7 @@ class UserRow:
     email: str | None = None
     full_name: str = ""
     active: bool = True
+    robot_of: str | None = None  # the project whose robot it is, by id; None: a person
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -25,11 +26,19 @@ class MadangError(Exception):
 
 
 class InvalidInput(MadangError):
-    """The request is well-formed but asks for something that makes no sense."""
+    """The request is well-formed but asks for something that makes no sense.
+
+    Attributes:
+        errors: where several things are wrong, a sentence for each.
+    """
 
     code = "invalid_input"
     status = 422
     title = "Invalid input"
+
+    def __init__(self, message: str, errors: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors
 
 
 class InvalidSlots(InvalidInput):
@@ -121,6 +130,13 @@ class LimitExceeded(Forbidden):
     title = "More than allowed"
 
 
+class BudgetSpent(LimitExceeded):
+    """A project has spent what it may in this month."""
+
+    code = "budget_spent"
+    title = "Budget spent"
+
+
 class NotFound(MadangError):
     """The object does not exist, or the caller may not know that it does."""
 
@@ -137,7 +153,7 @@ class Conflict(MadangError):
     title = "Conflict"
 
 
-class Maintained(Conflict):
+class UnderMaintenance(Conflict):
     """No sessions are accepted while the site is under maintenance."""
 
     code = "maintenance"

@@ -54,6 +54,7 @@ class Right(StrEnum):
     SESSION_SHARE = "session.share"
     CLUSTER_SEE = "cluster.see"
     CLUSTER_CHANGE = "cluster.change"
+    SITE_CHANGE = "site.change"
     DOMAIN_SEE = "domain.see"
     DOMAIN_CHANGE = "domain.change"
     PROJECT_SEE = "project.see"
@@ -110,6 +111,7 @@ RIGHTS: Final[Mapping[Right, Rule]] = {
     Right.CLUSTER_CHANGE: _rule(
         "change nodes, resource groups, reservations and presets", Scope.CLUSTER_WRITE, Tie.ADMIN
     ),
+    Right.SITE_CHANGE: _rule("announce something, and switch maintenance on and off", Scope.CLUSTER_WRITE, Tie.ADMIN),
     Right.DOMAIN_SEE: _rule("see a domain", Scope.PEOPLE_READ, Tie.FELLOW, Tie.DOMAIN_ADMIN, Tie.ADMIN),
     Right.DOMAIN_CHANGE: _rule("make, change and delete domains", Scope.PEOPLE_WRITE, Tie.ADMIN),
     Right.PROJECT_SEE: _rule(

@@ -66,7 +66,8 @@ class SessionCreate(Wire):
     environment: Name = "python"
     command: list[Argument] = Field(default=[], max_length=1024)  # required for batch
     variables: dict[str, Argument] = Field(default={}, max_length=256)
-    slots: dict[str, Amount] = Field(default={"cpu": "1", "mem": "1g"}, max_length=16)
+    slots: dict[str, Amount] = Field(default={}, max_length=16)  # beside the preset; what neither has: 1 cpu, 1g mem
+    preset: Name | None = None  # of its resource group
     processes: int = Field(default=1024, ge=1, le=1_000_000)
     network: NetworkMode | None = None  # null: outbound where a node offers it, else none
     upload: Id | None = None  # an archive from POST /uploads, unpacked into the work directory

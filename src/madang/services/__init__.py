@@ -17,6 +17,7 @@ from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
+from madang.services.robots import ProjectTokenService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.sign_in import SignInService
@@ -45,6 +46,7 @@ class Services:
     uploads: UploadService
     tokens: TokenService
     keys: KeyService
+    project_tokens: ProjectTokenService
     sign_in: SignInService
     streams: StreamService
     health: HealthService

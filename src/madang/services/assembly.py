@@ -30,6 +30,7 @@ from madang.services.presets import PresetService
 from madang.services.projects import ProjectService
 from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
+from madang.services.robots import ProjectTokenService
 from madang.services.room import Room
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
@@ -64,6 +65,7 @@ def assemble(
         environments=EnvironmentService(fabric),
         uploads=UploadService(database, clock, settings.data_dir / "uploads", settings.upload_limit_bytes, room),
         tokens=TokenService(database, hub, clock, timedelta(hours=settings.browser_idle_hours)),
+        project_tokens=ProjectTokenService(database, clock),
         keys=KeyService(
             database,
             clock,
