@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from types import MappingProxyType
 
-from madang.db.rows import DependencyRow, LiveRow, PartRow
 from madang.db.repositories.closures import Closed
+from madang.db.rows import DependencyRow, LiveRow, PartRow
 from madang.domain.access import Access
 from madang.domain.devices import Share, claim_of, counted
 from madang.domain.session import ENDED, SessionState
