@@ -36,7 +36,8 @@ from madang.schemas.people import (
 _DESCRIPTION: Final = """\
 Teams share computers and GPUs for AI work: start sandboxed sessions, follow their output, move files, look at nodes.
 
-Every request but the probes carries `Authorization: Bearer TOKEN`, or a signature (docs/signing.md). Errors are problem details (RFC 9457) with a stable
+Every request but the probes carries `Authorization: Bearer TOKEN`, or a signature (docs/signing.md).
+Errors are problem details (RFC 9457) with a stable
 `code`. Listings come in pages: pass `next` as `cursor` to get the page behind. Streams are server-sent events that
 resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
 `/api/v1/sessions/{session}/exec`. The client first sends an ExecSpec as a text frame. Binary frames are one byte, 0 for

@@ -38,7 +38,7 @@ class HeldBody:
         Also TooLarge, StorageFull, and ClientDisconnect when it breaks off.
         """
         await asyncio.to_thread(keys.spool.mkdir, mode=0o700, parents=True, exist_ok=True)
-        file = self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=keys.spool)  # noqa: SIM115 - see close
+        file = self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(keys.spool))  # noqa: SIM115 - see close
         digest, more = hashlib.sha256(), True
         while more:
             message = await self._source()
@@ -88,10 +88,7 @@ class SignedBodies:
 
 
 def _is_signed(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value[: len(_MARK)].lower() == _MARK:
-            return True
-    return False
+    return any(name == b"authorization" and value[: len(_MARK)].lower() == _MARK for name, value in scope["headers"])
 
 
 def target_of(scope: Scope) -> str:

@@ -25,10 +25,10 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from madang.api.app import create_app
 from madang.db.embedded import EmbeddedPostgres
 from madang.db.engine import Transaction
-from madang.domain.people import ProjectRole
+from madang.domain.people import ProjectRole, split_path
 from madang.domain.rights import RIGHTS, Right, Scope, Tie, gives
 from madang.schemas.api import PolicyLimits, ReservationCreate, SessionCreate, TokenCreate
-from madang.schemas.machines import KeyCreate
+from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
 from tests.conftest import open_directory
 from tests.fakes import FakeAgent
@@ -226,6 +226,11 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", f"{IN}/{{project}}/members"): _project(Right.PROJECT_SEE),
     ("PUT", f"{IN}/{{project}}/members/{{user}}"): _project(Right.PROJECT_PEOPLE, {"role": "owner"}),
     ("DELETE", f"{IN}/{{project}}/members/{{user}}"): _project(Right.PROJECT_PEOPLE),
+    ("GET", f"{IN}/{{project}}/tokens"): _project(Right.PROJECT_PEOPLE),
+    ("POST", f"{IN}/{{project}}/tokens"): _project(Right.PROJECT_PEOPLE, {"label": "new"}),
+    ("DELETE", f"{IN}/{{project}}/tokens/{{token}}"): Entry(
+        Right.PROJECT_PEOPLE, "project token", can(Right.PROJECT_SEE)
+    ),
     ("GET", "/api/v1/users"): _listed(Right.USER_SEE),
     ("POST", "/api/v1/users"): Entry(
         Right.USER_CHANGE, "domain", can(Right.DOMAIN_SEE), lambda who, thing: {"name": "new", "domain": thing.name}
@@ -285,6 +290,10 @@ class Site(World):
             made = await services.sessions.create(caller, _asked(f"own-{who.name}", project))
             self.own[who.name] = Thing(made.id, who.name, project, who.domain)
         await self._share()
+        self.robots: dict[str, str] = {}
+        for path in (TEAM, "side", "snu/default"):
+            made = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
+            self.robots[path] = made.id
         for scope in (Scope.USAGE_READ, Scope.AUDIT_READ):
             wide = await services.tokens.authenticate(self.tokens["admin"])
             made_token = await services.tokens.create(wide, TokenCreate(label="narrow", scopes=[scope.value]))
@@ -332,6 +341,7 @@ class Site(World):
                 Thing("outsider", "outsider", None, "default"),
                 Thing("foreigner", "foreigner", None, "snu"),
             ],
+            "project token": [team, side, theirs],
             "token": [Thing(self.token_ids[name], name) for name in {who.name, "author"}],
             "key": [Thing(self.key_ids[name], name) for name in {who.name, "author"}],
             "reservation": [Thing("class", "author")],
@@ -347,10 +357,10 @@ class Site(World):
         project_domain, _, project = thing.name.rpartition("/")
         values = {
             "session": thing.name,
-            "token": thing.name,
+            "token": self.robots.get(thing.name, thing.name),
             "key": thing.name,
             "reservation": thing.name or "class",
-            "domain": (project_domain or "default") if entry.kind == "project" else thing.name,
+            "domain": (project_domain or "default") if entry.kind in ("project", "project token") else thing.name,
             "project": project,
             "user": thing.keeper or thing.name,
             "policy": "small",

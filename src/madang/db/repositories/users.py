@@ -72,14 +72,16 @@ def _row(row: Row[*tuple[Any, ...]]) -> UserRow:
         email=row.email,
         full_name=row.full_name,
         active=row.active,
+        robot_of=row.robot_of,
     )
 
 
 async def page(
-    connection: AsyncConnection, caller: Caller, *, domain: str | None, limit: int, after: str | None
+    connection: AsyncConnection, caller: Caller, *, domain: str | None, limit: int, after: str | None, robots: bool
 ) -> list[UserRow]:
-    """Those that the caller may see, by name, behind a name."""
+    """Those that the caller may see, by name, behind a name; with robots of projects or without."""
     query = _SELECT.where(_seen_by(caller)).limit(limit)
+    query = query if robots else query.where(_u.robot_of.is_(None))
     query = query if domain is None else query.where(domains.c.name == domain)
     query = query if after is None else query.where(_u.name > after)
     return [_row(row) for row in await connection.execute(query)]
@@ -94,8 +96,8 @@ async def find(connection: AsyncConnection, caller: Caller, name: str) -> UserRo
 
 
 async def named(connection: AsyncConnection, name: str) -> UserRow:
-    """The account of exactly this name, of whatever domain: for those who know it. Raises NotFound."""
-    row = (await connection.execute(_SELECT.where(_u.name == name, _u.active))).first()
+    """The account of a person of exactly this name, of whatever domain: for those who know it. Raises NotFound."""
+    row = (await connection.execute(_SELECT.where(_u.name == name, _u.active, _u.robot_of.is_(None)))).first()
     if row is None:
         raise NotFound(f"There is no user '{name[:60]}'. Write the exact name of the account.")
     return _row(row)
@@ -147,6 +149,7 @@ async def add(transaction: Transaction, row: UserRow, projects_of: Mapping[str, 
         "full_name": row.full_name,
         "active": row.active,
         "created_at": row.created_at,
+        "robot_of": row.robot_of,
     }
     statement = insert(users).values(**values).on_conflict_do_nothing(index_elements=[_u.name]).returning(_u.id)
     if await transaction.connection.scalar(statement) is None:
