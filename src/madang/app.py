@@ -35,6 +35,7 @@ from madang.logs import configure_logs
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
 from madang.loops.limits import LimitsLoop
+from madang.loops.meter import MeterLoop
 from madang.loops.reap import ReapLoop
 from madang.loops.schedule import LEADER, ScheduleLoop
 from madang.loops.watch import WatchLoop
@@ -106,6 +107,8 @@ class Platform:
         pulse = Pulse()
         services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
         self._cleanup.push_async_callback(services.environments.close)
+        self._cleanup.callback(services.sign_in.close)
+        await services.site_key.claim()
         leadership = Leadership(connect, hub, LEADER)
         names = await self._start_loops(
             services=services, database=database, leadership=leadership, hub=hub, fabric=fabric, pulse=pulse
@@ -219,6 +222,7 @@ class Platform:
             LaunchLoop(settings, database=database, fabric=fabric, hub=hub, clock=clock, metrics=metrics),
             watch,
             LimitsLoop(database, clock),
+            MeterLoop(database, clock),
             ReapLoop(settings, database=database, fabric=fabric, clock=clock),
         ]
         tasks = [asyncio.create_task(Runner(one, hub, pulse).run(), name=one.name) for one in loops]
@@ -251,7 +255,7 @@ class Platform:
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(Connection(url=self.url, token=token).model_dump_json().encode())
+            file.write(Connection(url=self.url, token=token).model_dump_json(exclude_defaults=True).encode())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

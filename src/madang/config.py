@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from madang.domain.names import NAME_PATTERN
 from madang.paths import default_data_dir
 
 __all__ = ["Settings", "default_data_dir", "default_node_name"]
@@ -26,9 +27,6 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=default_data_dir)
     host: str = "127.0.0.1"
     port: int = Field(default=7420, ge=0, le=65535)  # 0: any free port
-    public_url: str | None = Field(
-        default=None, pattern=r"^https?://[^\s/#?]+[^\s#?]*$"
-    )  # how people reach it, for links
     database_url: str | None = None  # postgresql://...; unset: the embedded server
     node_name: str = Field(default_factory=default_node_name)
     mock_gpus: str = ""  # GPUs to pretend instead of the machine's own: 4xA100,2xT4
@@ -42,5 +40,10 @@ class Settings(BaseSettings):
     browser_days: float = Field(default=14, gt=0)  # who signed in with a browser has to sign in again after so long
     browser_idle_hours: float = Field(default=72, gt=0)  # or when nothing was asked for so long
     login_days: float = Field(default=90, gt=0)  # tokens that are made by signing in are good so long
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/#?]+$")  # as people reach it, for links
+    smtp_url: str | None = Field(default=None, repr=False)  # smtp[s]://user:password@host:port; unset: no mail
+    mail_from: str | None = None  # the sender of mail
+    sign_up: bool = False  # whether people may make an account alone; needs mail
+    sign_up_domain: str = Field(default="default", pattern=NAME_PATTERN)  # that they are in then
     mem_reserve_bytes: int = Field(default=1 << 30, ge=0)  # of the node, never offered to sessions
     login_hint: bool = True  # print the token's place at the first start

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from madang.api.cookies import COOKIE, require_own_page
 from madang.api.signed import BODY, HeldBody, target_of
 from madang.domain.errors import Unauthorized
 from madang.domain.people import Caller
@@ -26,9 +27,13 @@ def services_of(connection: HTTPConnection) -> Services:
 
 
 async def caller_of(connection: HTTPConnection) -> Caller:
-    """Who sent this request, by its Authorization header. Raises Unauthorized."""
+    """Who sent this request, by its Authorization header or else its cookie. Raises Unauthorized, CrossSite."""
     headers = connection.headers.getlist("authorization")
     if not headers:
+        if (secret := connection.cookies.get(COOKIE)) is not None:
+            caller = await services_of(connection).tokens.authenticate_browser(secret)
+            require_own_page(connection, secret)
+            return _from(connection, caller)
         raise Unauthorized("Send your token as 'Authorization: Bearer TOKEN'.")
     if len(headers) == 1 and is_signed(headers[0]):
         return _from(connection, await _signed_by(connection, headers[0]))

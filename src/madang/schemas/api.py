@@ -352,6 +352,7 @@ class Me(Wire):
     role: Literal["admin", "domain_admin", "user"]
     projects: list[MyProject] = []
     scopes: list[str] | None = None  # that the credential is limited to; null: none
+    csrf: str | None = None  # for the header X-CSRF-Token, where the credential is a cookie
 
 
 class PolicyHolder(Wire):
@@ -409,6 +410,7 @@ class UsageRow(Wire):
     slot_seconds: dict[str, float]  # base units times seconds; devices of a kind together as `<kind>.shares`
     device_hours: list[DeviceHours]
     gpu_hours: float
+    cost: str  # exact until here, and rounded only now
 
 
 class UsageReport(Wire):
@@ -417,6 +419,8 @@ class UsageReport(Wire):
     by: Literal["session", "user", "project", "domain"]
     since: datetime
     until: datetime
+    currency: str
+    cost: str  # of all rows, summed before it was rounded
     rows: list[UsageRow]
 
 

@@ -11,9 +11,9 @@ from madang.schemas.api import Id
 from madang.schemas.base import Wire
 from madang.schemas.people import AccountName, Email, Title
 
-Password = Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
-Code = Annotated[str, Field(min_length=1, max_length=64, repr=False)]
-LinkText = Annotated[str, Field(min_length=1, max_length=2048, repr=False)]
+Password = Annotated[str, Field(min_length=1, max_length=1024)]
+Code = Annotated[str, Field(min_length=1, max_length=64)]
+LinkText = Annotated[str, Field(min_length=1, max_length=2048)]
 Label = Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f]*$")]
 
 
@@ -127,7 +127,7 @@ class SecondFactorEnrolment(Wire):
 class SecondFactorConfirm(Wire):
     """The enrolment, and a code that shows that the app has it."""
 
-    enrolment: Annotated[str, Field(min_length=1, max_length=1024, repr=False)]
+    enrolment: Annotated[str, Field(min_length=1, max_length=1024)]
     code: Code
 
 

@@ -11,7 +11,9 @@ from madang.db.schema import newest
 from madang.domain.ids import Clock
 from madang.fabric.base import Fabric
 from madang.services import Services
+from madang.services.account import AccountService
 from madang.services.audit import AuditService
+from madang.services.budgets import BudgetService
 from madang.services.catalog import Catalog
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
@@ -22,11 +24,14 @@ from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import FILE_NAME, Sealer
 from madang.services.identity.throttle import Throttle
 from madang.services.keys import KeyService
+from madang.services.mail import Mailer
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.notices import NoticeService
+from madang.services.password_links import PasswordLinkService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
+from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
 from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
@@ -35,6 +40,8 @@ from madang.services.room import Room
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.sign_in import Lifetimes, SignInService
+from madang.services.sign_up import SignUpService
+from madang.services.site_key import SiteKey
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
@@ -50,6 +57,7 @@ def assemble(
     notices = NoticeService(database, hub, clock)
     sealer = Sealer.open(settings.data_dir / FILE_NAME)
     passwords = Passwords()
+    mailer = Mailer.open(settings)
     throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
     return Services(
         sessions=SessionService(database, fabric, clock, catalog=Catalog(database, hub), room=room, notices=notices),
@@ -82,11 +90,36 @@ def assemble(
             lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
             sources=None,
             accounts=None,
+            mails=mailer is not None,
+            sign_up=settings.sign_up,
         ),
+        account=AccountService(database, clock, passwords=passwords, throttle=throttle, sealer=sealer),
+        password_links=PasswordLinkService(
+            database,
+            clock,
+            passwords=passwords,
+            throttle=throttle,
+            mailer=mailer,
+            public_url=settings.public_url,
+        ),
+        signing_up=None
+        if mailer is None or not settings.sign_up
+        else SignUpService(
+            database,
+            clock,
+            passwords=passwords,
+            throttle=throttle,
+            mailer=mailer,
+            domain=settings.sign_up_domain,
+        ),
+        site_key=SiteKey(database, clock, sealer),
+        public_url=settings.public_url,
         streams=StreamService(database, fabric, hub),
         health=HealthService(database, fabric, pulse, newest()),
         metrics=Metrics(database, clock),
-        audit=AuditService(database),
+        audit=AuditService(database, clock, settings.audit_days),
         policies=PolicyService(database, clock),
         usage=UsageService(database, clock),
+        prices=PriceService(database, clock),
+        budgets=BudgetService(database, clock),
     )

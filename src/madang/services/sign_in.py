@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
 
@@ -24,10 +24,12 @@ from madang.domain.ids import Clock
 from madang.domain.passwords import check_new
 from madang.domain.people import Caller
 from madang.schemas.api import NewToken
+from madang.schemas.sign_in import SignInSource, SignInWays
 from madang.services import second_factor
 from madang.services.identity.base import Identity, NotRecognised, PasswordSource
 from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import Sealer
+from madang.services.identity.sources import Sources
 from madang.services.identity.throttle import Throttle
 from madang.services.second_factor import Proof
 from madang.services.tokens import make_credential, new_view
@@ -57,18 +59,6 @@ class Lifetimes:
     browser: timedelta
 
 
-class Sources(Protocol):
-    """The other systems that people may sign in with."""
-
-    @property
-    def passwords(self) -> Sequence[PasswordSource]:
-        """Those that know passwords, in the order in which they are asked."""
-
-    @property
-    def openid(self) -> Mapping[str, Any]:
-        """Those that people are sent to, by name."""
-
-
 class Accounts(Protocol):
     """Makes and updates the accounts of people of other systems."""
 
@@ -90,7 +80,11 @@ class SignInService:
         lifetimes: Lifetimes,
         sources: Sources | None = None,
         accounts: Accounts | None = None,
+        mails: bool = False,
+        sign_up: bool = False,
     ) -> None:
+        self._mails = mails
+        self._sign_up = sign_up
         self._database = database
         self._clock = clock
         self._passwords = passwords
@@ -99,6 +93,12 @@ class SignInService:
         self._lifetimes = lifetimes
         self._sources = sources
         self._accounts = accounts
+
+    def ways(self) -> SignInWays:
+        """What ways there are to sign in."""
+        rules = () if self._sources is None else self._sources.rules.values()
+        sources = [SignInSource(name=one.name, title=one.title, kind=one.kind, device=one.device) for one in rules]
+        return SignInWays(password=True, sign_up=self._sign_up, password_link=self._mails, sources=sources)
 
     async def password(
         self, name: str, password: str, *, address: str, code: str | None = None, new_password: str | None = None

@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.site_tables import recovery_codes
+from madang.db.site_tables import recovery_codes, signing_keys
 from madang.db.tables import domains, tokens, users
 from madang.domain.people import Role
 
@@ -141,6 +141,13 @@ async def recovery_codes_left(connection: AsyncConnection, user_id: str) -> int:
     """How many recovery codes somebody still has."""
     query = select(func.count()).select_from(recovery_codes).where(_r.user_id == user_id)
     return int(await connection.scalar(query) or 0)
+
+
+async def sealed_with(connection: AsyncConnection) -> set[str]:
+    """The fingerprints of the keys with which anything is sealed."""
+    apps = select(func.split_part(_u.totp, ".", 2)).where(_u.totp.is_not(None))
+    keys = select(func.split_part(signing_keys.c.sealed, ".", 2))
+    return {str(one) for one in (await connection.execute(apps.union(keys))).scalars()}
 
 
 async def signed_in(transaction: Transaction, user_id: str, at: datetime) -> None:
