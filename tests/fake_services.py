@@ -65,6 +65,7 @@ from madang.schemas.api import (
 )
 from madang.services import Services
 from madang.services.audit import AuditFilter, AuditService
+from madang.services.budgets import BudgetService
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
@@ -73,6 +74,7 @@ from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
+from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
 from madang.services.robots import ProjectTokenService
 from madang.services.sessions import SessionService
@@ -140,7 +142,7 @@ class Usages(UsageService):
         pass
 
     async def report(self, caller: Caller, by: By, when: str | None = None, timezone: str = "UTC") -> UsageReport:
-        return UsageReport(by=by, since=now(), until=now(), rows=[])
+        return UsageReport(by=by, since=now(), until=now(), currency="KRW", cost="0", rows=[])
 
 
 class FakeExec:
@@ -582,6 +584,8 @@ class FakePlatform:
             audit=Audits(),
             policies=Policies(),
             usage=Usages(),
+            prices=PriceService.__new__(PriceService),
+            budgets=BudgetService.__new__(BudgetService),
         )
 
     @property

@@ -357,11 +357,12 @@ _KO: Final[Mapping[WhyCode, str]] = {
     WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window} 시간대이므로 이 세션을 시작할 수 없습니다",
     WhyCode.NO_ACCESS: "{project} 프로젝트의 사용자 {user}에게는 {group} 그룹이 열려 있지 않아 관리자가 열어 주어야 합니다",
     WhyCode.BUDGET: (
-        "{project} 프로젝트가 이번 달 예산({amount})을 다 썼습니다. 다음 달이 시작하는 {until}이 되거나 예산이 늘어나면 "
-        "시작할 수 있습니다"
+        "{project} 프로젝트가 이번 달 예산({amount})을 다 썼습니다. 다음 달이 시작하는 {until}이 되거나 예산이 "
+        "늘어나면 시작할 수 있습니다"
     ),
     WhyCode.GPU_HOURS: (
-        "{name}의 이번 달 GPU 사용 한도({hours}시간)를 다 썼습니다. 다음 달이 시작하는 {until}이 되면 시작할 수 있습니다"
+        "{name}의 이번 달 GPU 사용 한도({hours}시간)를 다 썼습니다. 다음 달이 시작하는 {until}이 되면 시작할 수 "
+        "있습니다"
     ),
     WhyCode.NOT_BEFORE: "요청하신 시각인 {time}에 시작합니다",
     WhyCode.AFTER: "{name} 세션이 끝나기를 기다립니다",

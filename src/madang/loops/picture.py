@@ -29,8 +29,7 @@ _log = structlog.get_logger(__name__)
 _STATES = {f"session.{state.value}": state for state in SessionState}
 _PLACED = (SessionState.SCHEDULED, SessionState.PREPARING)
 _OF_PEOPLE = ("policy.", "user.", "project.", "domain.")
-_MAINTENANCE = "maintenance."
-_CLOSURES = "closures.changed"
+_BARS = ("maintenance.", "closures.")
 _AT_ONCE = 2000  # events
 
 
@@ -156,7 +155,7 @@ class Picture:
         changed: set[str] = set()
         touched_nodes: set[str] = set()
         touched_groups: set[str] = set()
-        people = maintenance = closed = False
+        people = barred = False
         for event in batch:
             state = _STATES.get(event.kind)
             if state is not None and event.session_id is not None:
@@ -172,19 +171,16 @@ class Picture:
                 touched_groups.add(str(event.data["group"]))
             elif event.kind.startswith(_OF_PEOPLE):
                 people = True
-            elif event.kind.startswith(_MAINTENANCE):
-                maintenance = True
-            elif event.kind == _CLOSURES:
-                closed = True
+            elif event.kind.startswith(_BARS):
+                barred = True
         if touched_groups:
             await self._read_groups(connection, touched_groups)
         if touched_nodes:
             self._set_nodes(await nodes.some(connection, touched_nodes))
         if people:
             await self._read_allowed(connection)
-        if maintenance:
+        if barred:
             await self._read_maintenance(connection)
-        if closed:
             await self._read_closed(connection)
         await self.read_again(connection, changed)
 

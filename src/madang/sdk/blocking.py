@@ -388,6 +388,14 @@ class Audit:
             self._audit.list(actor=actor, action=action, target=target, since=since, until=until)
         )
 
+    def retention(self) -> float:
+        """For how many days it is kept; 0: for ever."""
+        return self._bridge.run(self._audit.retention())
+
+    def keep(self, days: float) -> None:
+        """Keep it for so many days, 0: for ever. What is older is deleted."""
+        self._bridge.run(self._audit.keep(days))
+
 
 class Reservations:
     """Room that is kept for some users at some times."""

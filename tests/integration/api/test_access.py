@@ -30,6 +30,7 @@ from madang.domain.rights import RIGHTS, Right, Scope, Tie, gives
 from madang.schemas.api import PolicyLimits, ReservationCreate, SessionCreate, TokenCreate
 from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
+from madang.schemas.site import AnnouncementCreate, PresetPut
 from tests.conftest import open_directory
 from tests.fakes import FakeAgent
 from tests.world import World
@@ -193,6 +194,17 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_SEE),
     ("PUT", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_CHANGE, {}),
     ("DELETE", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_CHANGE),
+    ("GET", "/api/v1/resource-groups/{group}/presets"): _cluster(Right.CLUSTER_SEE),
+    ("PUT", "/api/v1/resource-groups/{group}/presets/{preset}"): _cluster(
+        Right.CLUSTER_CHANGE, {"slots": {"cpu": "0.1"}}
+    ),
+    ("DELETE", "/api/v1/resource-groups/{group}/presets/{preset}"): _cluster(Right.CLUSTER_CHANGE),
+    ("GET", "/api/v1/announcements"): Entry(),
+    ("POST", "/api/v1/announcements"): _cluster(Right.SITE_CHANGE, {"message": {"en": "x"}}),
+    ("PUT", "/api/v1/announcements/{announcement}"): _cluster(Right.SITE_CHANGE, {"message": {"en": "x"}}),
+    ("DELETE", "/api/v1/announcements/{announcement}"): _cluster(Right.SITE_CHANGE),
+    ("GET", "/api/v1/maintenance"): Entry(),
+    ("PUT", "/api/v1/maintenance"): _cluster(Right.SITE_CHANGE, {"on": True}),
     ("GET", "/api/v1/reservations"): _cluster(Right.CLUSTER_SEE),
     ("POST", "/api/v1/reservations"): _cluster(
         Right.CLUSTER_CHANGE,
@@ -246,6 +258,13 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("POST", "/api/v1/keys"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
     ("DELETE", "/api/v1/keys/{key}"): _of("key", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
     ("GET", "/api/v1/audit"): Entry(Right.AUDIT_SEE, "own domain"),
+    ("GET", "/api/v1/audit/retention"): _cluster(Right.AUDIT_KEEP),
+    ("PUT", "/api/v1/audit/retention"): _cluster(Right.AUDIT_KEEP, {"days": 0}),
+    ("GET", "/api/v1/prices"): _cluster(Right.CLUSTER_SEE),
+    ("PUT", "/api/v1/prices"): _cluster(Right.PRICE_CHANGE, {}),
+    ("GET", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_SEE),
+    ("PUT", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_CHANGE, {"amount": "5"}),
+    ("DELETE", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_CHANGE),
     ("GET", "/api/v1/usage"): _listed(Right.USAGE_SEE),
 }
 
@@ -299,6 +318,9 @@ class Site(World):
             made_token = await services.tokens.create(wide, TokenCreate(label="narrow", scopes=[scope.value]))
             self.narrow[scope] = made_token.token
         await services.policies.put(admin, "small", PolicyLimits())
+        await services.presets.put(admin, "default", "small", PresetPut(slots={"cpu": "0.1"}))
+        said = await services.notices.create(admin, AnnouncementCreate(message={"en": "x"}))
+        self.announcement = said.id
         kept = {"name": "class", "slots": {"cpu": "0.1"}, "users": ["author"], "days": ["tue"]}
         await services.reservations.create(
             admin, ReservationCreate.model_validate({**kept, "start": "09:00", "end": "12:00"})
@@ -364,6 +386,8 @@ class Site(World):
             "project": project,
             "user": thing.keeper or thing.name,
             "policy": "small",
+            "preset": "small",
+            "announcement": self.announcement,
             "node": "node1",
             "group": "default",
             "name": "python",
