@@ -20,6 +20,7 @@ from madang.api.routers import (
     exec,
     files,
     groups,
+    invitations,
     keys,
     nodes,
     policies,
@@ -69,6 +70,7 @@ _ROUTERS: Final = (  # the busiest first
     projects.router,
     project_tokens.router,
     users.router,
+    invitations.router,
     account.router,
     sign_in.router,
 )

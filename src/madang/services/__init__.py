@@ -11,6 +11,7 @@ from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
+from madang.services.invitations import InvitationService
 from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
@@ -22,6 +23,7 @@ from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
 from madang.services.reservations import ReservationService
 from madang.services.robots import ProjectTokenService
+from madang.services.roster import RosterService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.sign_in import SignInService
@@ -56,6 +58,8 @@ class Services:
     sign_in: SignInService
     account: AccountService
     password_links: PasswordLinkService
+    invitations: InvitationService
+    roster: RosterService
     signing_up: SignUpService | None
     site_key: SiteKey
     public_url: str | None

@@ -23,6 +23,7 @@ from madang.services.identity.attempts import StoredAttempts
 from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import FILE_NAME, Sealer
 from madang.services.identity.throttle import Throttle
+from madang.services.invitations import InvitationService
 from madang.services.keys import KeyService
 from madang.services.mail import Mailer
 from madang.services.metrics import Metrics
@@ -37,6 +38,7 @@ from madang.services.pulse import Pulse
 from madang.services.reservations import ReservationService
 from madang.services.robots import ProjectTokenService
 from madang.services.room import Room
+from madang.services.roster import RosterService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.sign_in import Lifetimes, SignInService
@@ -59,6 +61,18 @@ def assemble(
     passwords = Passwords()
     mailer = Mailer.open(settings)
     throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
+    sign_in = SignInService(
+        database,
+        clock,
+        passwords=passwords,
+        throttle=throttle,
+        sealer=sealer,
+        lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
+        sources=None,
+        accounts=None,
+        mails=mailer is not None,
+        sign_up=settings.sign_up,
+    )
     return Services(
         sessions=SessionService(database, fabric, clock, catalog=Catalog(database, hub), room=room, notices=notices),
         sharing=SharingService(database, clock),
@@ -81,18 +95,7 @@ def assemble(
             spool=settings.data_dir / "uploads",
             body_limit=settings.upload_limit_bytes,
         ),
-        sign_in=SignInService(
-            database,
-            clock,
-            passwords=passwords,
-            throttle=throttle,
-            sealer=sealer,
-            lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
-            sources=None,
-            accounts=None,
-            mails=mailer is not None,
-            sign_up=settings.sign_up,
-        ),
+        sign_in=sign_in,
         account=AccountService(database, clock, passwords=passwords, throttle=throttle, sealer=sealer),
         password_links=PasswordLinkService(
             database,
@@ -102,6 +105,16 @@ def assemble(
             mailer=mailer,
             public_url=settings.public_url,
         ),
+        invitations=InvitationService(
+            database,
+            clock,
+            sign_in=sign_in,
+            passwords=passwords,
+            throttle=throttle,
+            mailer=mailer,
+            public_url=settings.public_url,
+        ),
+        roster=RosterService(database, clock, passwords=passwords, mailer=mailer, public_url=settings.public_url),
         signing_up=None
         if mailer is None or not settings.sign_up
         else SignUpService(
