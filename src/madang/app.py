@@ -43,6 +43,8 @@ from madang.schemas.agent import NodeReport
 from madang.sdk.connection import FILE_NAME, Connection
 from madang.services import Services
 from madang.services.assembly import assemble
+from madang.services.identity.sources import FILE_NAME as SIGN_IN_FILE
+from madang.services.identity.sources import Sources
 from madang.services.pulse import Pulse
 
 Report = Callable[[str, str], None]
@@ -94,6 +96,8 @@ class Platform:
         """
         _allow_many_files()
         self._prepare()
+        sources = Sources.open(self._settings.sign_in_file or self._settings.data_dir / SIGN_IN_FILE, self._clock)
+        self._cleanup.push_async_callback(sources.close)
         bound = bind(self._settings.host, self._settings.port)
         self._cleanup.callback(bound.close)
         connect = await self._start_database(report)
@@ -105,7 +109,15 @@ class Platform:
         self._cleanup.push_async_callback(hub.stop)
         fabric = await self._start_agent(report)
         pulse = Pulse()
-        services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
+        services = assemble(
+            self._settings,
+            database=database,
+            hub=hub,
+            fabric=fabric,
+            clock=self._clock,
+            pulse=pulse,
+            sources=sources,
+        )
         self._cleanup.push_async_callback(services.environments.close)
         self._cleanup.callback(services.sign_in.close)
         await services.site_key.claim()
