@@ -69,6 +69,7 @@ from madang.services.budgets import BudgetService
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
+from madang.services.invitations import InvitationService
 from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
@@ -77,6 +78,7 @@ from madang.services.presets import PresetService
 from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
 from madang.services.robots import ProjectTokenService
+from madang.services.roster import RosterService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
@@ -578,6 +580,8 @@ class FakePlatform:
             tokens=self.tokens,
             keys=KeyService.__new__(KeyService),
             project_tokens=ProjectTokenService.__new__(ProjectTokenService),
+            invitations=InvitationService.__new__(InvitationService),
+            roster=RosterService.__new__(RosterService),
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),

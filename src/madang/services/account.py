@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import audit, credentials, users
 from madang.db.repositories.credentials import AccountRow
-from madang.domain.errors import Conflict, InvalidInput, SecondFactorRequired, Unauthorized
+from madang.domain.errors import Conflict, InvalidInput, SecondFactorRequired, Unauthorized, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.passwords import check_new, new_password
 from madang.domain.people import Caller
@@ -111,7 +111,10 @@ class AccountService:
         _without_factor(row)
         attempt = await self._throttle.begin(row.name, caller.address)
         now = self._clock.now()
-        until, _, secret = self._sealer.unseal(request.enrolment, _enrolment(row.id)).partition(" ")
+        try:
+            until, _, secret = self._sealer.unseal(request.enrolment, _enrolment(row.id)).partition(" ")
+        except Unavailable:
+            raise InvalidInput("That enrolment is not yours or not whole. Begin anew.") from None
         if now.timestamp() > int(until):
             raise InvalidInput("That took too long. Begin anew.")
         step = matching_step(secret, request.code, now, None)

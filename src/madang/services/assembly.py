@@ -82,7 +82,7 @@ def assemble(
         lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
         sources=sources,
         accounts=accounts,
-        mails=mailer is not None,
+        mailer=mailer,
         sign_up=settings.sign_up,
     )
     return Services(

@@ -31,6 +31,7 @@ from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import Sealer
 from madang.services.identity.sources import Sources
 from madang.services.identity.throttle import Throttle
+from madang.services.mail import Mailer
 from madang.services.second_factor import Proof
 from madang.services.tokens import make_credential, new_view
 
@@ -80,10 +81,10 @@ class SignInService:
         lifetimes: Lifetimes,
         sources: Sources | None = None,
         accounts: Accounts | None = None,
-        mails: bool = False,
+        mailer: Mailer | None = None,
         sign_up: bool = False,
     ) -> None:
-        self._mails = mails
+        self._mailer = mailer
         self._sign_up = sign_up
         self._database = database
         self._clock = clock
@@ -98,7 +99,7 @@ class SignInService:
         """What ways there are to sign in."""
         rules = () if self._sources is None else self._sources.rules.values()
         sources = [SignInSource(name=one.name, title=one.title, kind=one.kind, device=one.device) for one in rules]
-        return SignInWays(password=True, sign_up=self._sign_up, password_link=self._mails, sources=sources)
+        return SignInWays(password=True, sign_up=self._sign_up, password_link=self._mailer is not None, sources=sources)
 
     async def password(
         self, name: str, password: str, *, address: str, code: str | None = None, new_password: str | None = None
@@ -163,6 +164,8 @@ class SignInService:
     def close(self) -> None:
         """End what works in the background."""
         self._passwords.close()
+        if self._mailer is not None:
+            self._mailer.close()
 
     async def _find(self, name: str) -> AccountRow | None:
         """The account of a name as people type it, unless nobody may sign in with it."""
@@ -223,7 +226,7 @@ class SignInService:
     async def _elsewhere(self, name: str, password: str, account: AccountRow | None, address: str) -> SignedInUser:
         """Ask the account's own source, or for a name without an account each source in turn."""
         asked: Sequence[PasswordSource] = self._sources.passwords if self._sources is not None else ()
-        if account is not None:
+        if account is not None and account.source is not None:
             asked = [one for one in asked if one.name == account.source]
         for source in asked:
             try:
@@ -234,8 +237,15 @@ class SignInService:
                     raise
                 continue
             assert self._accounts is not None  # noqa: S101 - there are sources
-            return SignedInUser(await self._accounts.settle(identity), identity.name, source.name)
+            return await self._settled(self._accounts, identity)
         raise Unauthorized(WRONG)
+
+    async def _settled(self, accounts: Accounts, identity: Identity) -> SignedInUser:
+        user_id = await accounts.settle(identity)
+        found = await self._database.read(lambda connection: credentials.by_id(connection, user_id))
+        if found is None:  # deleted at this moment
+            raise Unauthorized(DISABLED)
+        return SignedInUser(user_id, found.name, identity.source)
 
     def _refused(self, account: AccountRow, address: str, reason: str) -> None:
         _log.info("sign_in_refused", user=account.name, reason=reason, address=address)
