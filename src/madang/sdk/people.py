@@ -195,7 +195,7 @@ class AsyncUsers:
     async def reset_password(self, name: str, password: str | None = None, *, sign_out: bool = False) -> FirstPassword:
         """Give somebody a first password, made up unless you choose it; it has to be replaced at sign-in."""
         body = PasswordReset(password=password, sign_out=sign_out)
-        return await _send(self._transport, "POST", f"{_USERS}/{quote(name, safe='')}/password", body, FirstPassword)
+        return await send(self._transport, "POST", f"{_USERS}/{quote(name, safe='')}/password", body, FirstPassword)
 
     async def password_link(self, name: str) -> Link:
         """A link with which somebody sets a password, which is only in this answer."""
