@@ -18,6 +18,8 @@ from madang.cli import (
     domain,
     environment,
     group,
+    importing,
+    invitation,
     key,
     login,
     maintenance,
@@ -63,6 +65,8 @@ sharing.register(session.app)
 user.register(app)
 account.register(user.app)
 login.register(app)
+invitation.register(app, project.app)
+importing.register(user.app)
 app.add_typer(session.app, name="session")
 app.add_typer(domain.app, name="domain")
 app.add_typer(project.app, name="project")

@@ -33,6 +33,7 @@ from madang.sdk._transport import API, JSON, M, Method, Transport
 _DOMAINS: Final = f"{API}/domains"
 _USERS: Final = f"{API}/users"
 _CSV: Final = {"Content-Type": "text/csv"}
+_IMPORT_SECONDS: Final = 600.0  # passwords are slow to store
 
 
 async def send(transport: Transport, method: Method, path: str, body: Wire, model: type[M]) -> M:
@@ -188,7 +189,13 @@ class AsyncUsers:
         if domain is not None:
             params["domain"] = domain
         response = await self._transport.call(
-            "POST", f"{_USERS}:import", params=params, body=data, headers=_CSV, repeatable=dry_run
+            "POST",
+            f"{_USERS}:import",
+            params=params,
+            body=data,
+            headers=_CSV,
+            repeatable=dry_run,
+            seconds=_IMPORT_SECONDS,
         )
         return self._transport.parse(Import, response.content)
 

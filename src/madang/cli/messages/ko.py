@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from madang.cli.messages import ko_machines, ko_money, ko_people, ko_sign_in, ko_site
+from madang.cli.messages import ko_invitations, ko_machines, ko_money, ko_people, ko_sign_in, ko_site
 
 MESSAGES: Final[dict[str, str]] = {
     **ko_people.MESSAGES,
+    **ko_invitations.MESSAGES,
     **ko_machines.MESSAGES,
     **ko_money.MESSAGES,
     **ko_site.MESSAGES,
