@@ -17,6 +17,7 @@ import pytest
 from madang.api.app import create_app
 from madang.config import Settings
 from madang.domain.people import ProjectRole
+from madang.loops.directories import DirectoryLoop
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, UserCreate
 from madang.services.identity.oidc import OidcSettings, OidcSource
 from madang.services.identity.sources import SourceRules, Sources
@@ -214,6 +215,29 @@ async def test_who_is_disabled_there_or_here_is_refused(site: Site, directory: D
     assert (refused.status_code, "disabled" in refused.json()["detail"]) == (401, True)
     directory.rename(person, "uid=sora2")
     assert (await site.password("sora")).status_code == 401
+
+
+async def test_directories_are_asked_about_those_who_are_signed_in(
+    site: Site, directory: Directory, tmp_path: Path
+) -> None:
+    person = directory.add_person("bora", WORDS)
+    directory.add_person("gone", WORDS)
+    await with_directory(site, directory, tmp_path)
+    bora, gone = [(await site.password(name)).json()["token"] for name in ("bora", "gone")]
+    loop = DirectoryLoop(site.settings, database=site.database, clock=site.clock, sources=site.sources)
+    directory.set_groups(person, ["gpu"])
+    directory.rename(person, "uid=bora2")
+    directory.change(f"uid=gone,{PEOPLE}", {"employeeType": ["disabled"]})
+    directory.stop()
+    await loop.look()
+    directory.start()
+    assert (await site.me(gone)).status_code == 200, "a directory that is away says nothing"
+    await loop.look()
+    assert [(await site.me(token)).status_code for token in (bora, gone)] == [200, 401]
+    assert await site.places("bora") == {"default": "member", "vision": "maintainer"}
+    directory.remove(f"uid=bora2,{PEOPLE}")
+    await loop.look()
+    assert (await site.me(bora)).status_code == 401
 
 
 async def test_a_name_that_is_taken_is_given_to_nobody_until_an_administrator_links_it(
