@@ -32,6 +32,7 @@ MESSAGES: Final[dict[str, str]] = {
     "import.mistakes": "Nobody was added. Mistakes in the file: {count}",
     "import.exists": "{file} is there already; name a new file.",
     "import.joins": "had an account, joins",
+    "column.policy": "POLICY",
     "column.uses": "USES",
     "column.member_until": "MEMBER UNTIL",
     "column.first_password": "FIRST PASSWORD OR LINK",

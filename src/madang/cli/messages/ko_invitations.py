@@ -32,6 +32,7 @@ MESSAGES: Final[dict[str, str]] = {
     "import.mistakes": "아무도 만들지 않았습니다. 파일에서 틀린 곳: {count}",
     "import.exists": "{file} 파일이 이미 있습니다. 새 파일 이름을 적어 주세요.",
     "import.joins": "있던 계정, 참여",
+    "column.policy": "정책",
     "column.uses": "사용",
     "column.member_until": "자격 끝",
     "column.first_password": "첫 비밀번호 또는 링크",
