@@ -120,16 +120,20 @@ def _replaced(asked: PasswordSignIn) -> PasswordSignIn:
 
 
 async def _by_device(client: AsyncClient, source: str) -> str:
+    from madang.schemas.openid import DevicePending
+
     begun = await client.login.device(source)
     output.note(t("login.device_open", uri=begun.verification_uri, code=begun.user_code))
     if begun.verification_uri_complete:
         output.note(begun.verification_uri_complete)
     until = time.monotonic() + begun.expires_in
+    handle, interval = begun.handle, begun.interval
     while time.monotonic() < until:
-        await asyncio.sleep(begun.interval)
-        made = await client.login.poll(source, begun.handle, _label())
-        if made is not None:
-            return made.token
+        await asyncio.sleep(interval)
+        answer = await client.login.poll(source, handle, _label())
+        if not isinstance(answer, DevicePending):
+            return answer.token
+        handle, interval = answer.handle, answer.interval
     raise Unauthorized(t("login.device_late"))
 
 
