@@ -38,6 +38,8 @@ from madang.services.tokens import make_credential, new_view
 _log = structlog.get_logger(__name__)
 
 Kind = Literal["token", "browser"]
+LOCAL: Final = "password"
+"""How somebody signed in whose password is kept here."""
 WRONG: Final = "The name or the password is wrong."
 DISABLED: Final = "This account is disabled. Ask an administrator."
 _WRONG_CODE: Final = "That code is wrong or was used already. Wait for the next one, or use a recovery code."
@@ -120,10 +122,10 @@ class SignInService:
                 raise Unauthorized(WRONG)
             found = await self._local(local, address, code, new_password, checked.renewed)
         else:
-            if new_password is not None and account is not None:
-                raise InvalidInput("That password is kept by another system. Change it there.")
             found = await self._elsewhere(name, password, account, address)
         await self._throttle.succeeded(attempt)
+        if new_password is not None and found.how != LOCAL:
+            raise InvalidInput(f"That password is kept by '{found.how}'. Change it there.")
         return found
 
     async def admit(self, user_id: str, *, kind: Kind, label: str, address: str, how: str) -> NewToken:
@@ -202,7 +204,7 @@ class SignInService:
 
         if proof is not None or replacement is not None:
             await self._database.transaction(save, "sign_in.password")
-        return SignedInUser(account.id, account.name, "password")
+        return SignedInUser(account.id, account.name, LOCAL)
 
     def _proof(self, account: AccountRow, code: str | None, address: str) -> Proof | None:
         """What the code proves; None without a second factor. Raises SecondFactorRequired."""

@@ -337,6 +337,13 @@ async def test_a_domain_administrator_does_not_set_the_password_of_an_administra
     assert (await site.ask(lee, "POST", "/users/kim/password")).status_code == 200
 
 
+async def test_a_limited_token_cannot_get_more_by_setting_the_password_of_somebody(site: Site) -> None:
+    body = {"label": "accounts", "scopes": ["people:read", "people:write"]}
+    narrow = (await site.as_admin("POST", "/tokens", body)).json()["token"]
+    for method, path in (("POST", "password"), ("POST", "password-link"), ("DELETE", "second-factor")):
+        assert (await site.ask(narrow, method, f"/users/kim/{path}")).status_code == 403
+
+
 async def test_a_link_sets_a_password_once_also_when_two_use_it_at_once(site: Site) -> None:
     browser = await site.browser()
     link = (await site.as_admin("POST", "/users/kim/password-link")).json()["link"]
