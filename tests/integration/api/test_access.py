@@ -343,8 +343,8 @@ class Site(World):
         await self._share()
         self.robots: dict[str, str] = {}
         for path in (TEAM, "side", "snu/default"):
-            made = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
-            self.robots[path] = made.id
+            robot = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
+            self.robots[path] = robot.id
         for scope in (Scope.USAGE_READ, Scope.AUDIT_READ):
             wide = await services.tokens.authenticate(self.tokens["admin"])
             made_token = await services.tokens.create(wide, TokenCreate(label="narrow", scopes=[scope.value]))
