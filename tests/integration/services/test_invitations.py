@@ -14,6 +14,7 @@ from madang.api.app import create_app
 from madang.domain.errors import Conflict, Forbidden, InvalidInput, NameInUse, NotFound, TooManyAttempts, Unauthorized
 from madang.domain.people import Caller, ProjectRole
 from madang.schemas.invitations import InvitationCreate, InvitationSignUp, NewInvitation
+from madang.schemas.machines import ProjectTokenCreate
 from madang.schemas.people import (
     DomainCreate,
     DomainUpdate,
@@ -23,6 +24,7 @@ from madang.schemas.people import (
     UserCreate,
     UserUpdate,
 )
+from madang.services.mail import TEXTS, Mailer, Server
 from tests.fakes import FakeAgent
 from tests.world import World
 
@@ -195,13 +197,13 @@ async def test_who_may_not_say_who_is_in_a_project_neither_invites_nor_sees_invi
 
 async def test_times_that_make_no_sense_are_refused(people: People) -> None:
     now = people.clock.now()
-    for wrong in (
-        {"expires_at": now - timedelta(days=1)},
-        {"expires_at": now + timedelta(days=91)},
-        {"member_until": now - timedelta(days=1)},
+    for refused in (
+        people.invite(expires_at=now - timedelta(days=1)),
+        people.invite(expires_at=now + timedelta(days=91)),
+        people.invite(member_until=now - timedelta(days=1)),
     ):
         with pytest.raises(InvalidInput):
-            await people.invite(**wrong)
+            await refused
 
 
 async def test_what_is_wrong_with_a_new_account_uses_nothing_up(people: People) -> None:
@@ -232,6 +234,31 @@ async def test_who_joined_how_is_audited_without_the_secret(people: People) -> N
     assert (joined.actor, joined.target, joined.address) == ("han", "joint", "192.0.2.7")
     secret = made.link.partition("#")[2]
     assert all(secret not in one.model_dump_json() for one in entries)
+
+
+async def test_a_token_of_a_project_joins_no_other_one(people: People) -> None:
+    await people.services.projects.create(people.admin, "default", ProjectCreate(name="other"))
+    wanted = ProjectTokenCreate(label="nightly")
+    robot = await people.services.project_tokens.create(people.admin, "default", "other", wanted)
+    caller = await people.services.tokens.authenticate(robot.token)
+    with pytest.raises(Forbidden):
+        await people.services.invitations.accept(caller, (await people.invite()).link)
+
+
+async def test_an_invitation_is_mailed_to_the_address_it_names(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = []
+    server = Server.parse("smtp://127.0.0.1:25")
+    mailer = Mailer(server, "madang@here.example", "https://madang.here.example")
+    monkeypatch.setattr(mailer, "send", lambda *what: letters.append(what))
+    monkeypatch.setattr(people.services.invitations, "_mailer", mailer)
+    assert not (await people.invite()).sent
+    made = await people.invite(email="han@kaist.ac.kr", role="viewer")
+    [(to, kind, language, values)] = letters
+    assert (made.sent, to, language) == (True, "han@kaist.ac.kr", "en")
+    subject, text = TEXTS[kind][language]
+    assert subject.format(**values) == "Invitation into the project joint"
+    assert "kim invites you into the project 'joint' as viewer" in text.format(**values)
+    assert values["link"].startswith("https://madang.here.example/invitation#mdl_")
 
 
 async def test_the_link_leads_to_where_the_server_was_reached(people: People) -> None:
