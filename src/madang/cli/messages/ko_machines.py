@@ -13,8 +13,7 @@ MESSAGES: Final[dict[str, str]] = {
     "key.id": "키의 ID('madang key ls' 참고).",
     "key.none": "서명 키가 없습니다.",
     "key.shown_once": (
-        "비밀 값을 지금 보관하세요. 한 번만 보여 드립니다. "
-        "이 변수들과 MADANG_URL을 설정하면 모든 요청에 서명합니다."
+        "비밀 값을 지금 보관하세요. 한 번만 보여 드립니다. 이 변수들과 MADANG_URL을 설정하면 모든 요청에 서명합니다."
     ),
     "token.project": "이 프로젝트의 토큰. 각 토큰은 이 프로젝트에만 속한 로봇의 것입니다.",
     "token.role": "프로젝트에서 로봇의 역할. [기본값: member]",
