@@ -15,10 +15,15 @@ import httpx
 import pytest
 
 from madang.api.app import create_app
+from madang.api.server import ApiServer
 from madang.config import Settings
 from madang.domain.people import ProjectRole
 from madang.loops.directories import DirectoryLoop
+from madang.schemas.api import NewToken
+from madang.schemas.openid import DevicePending
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, UserCreate
+from madang.sdk import AsyncClient
+from madang.sdk.connection import Connection
 from madang.services.identity.oidc import OidcSettings, OidcSource
 from madang.services.identity.sources import SourceRules, Sources
 from tests.conftest import open_directory
@@ -390,6 +395,26 @@ async def test_a_terminal_signs_in_by_a_code_that_is_typed_elsewhere(
     assert (await site.http.post(f"{path}/poll", json=poll)).status_code == 401
     altered = await site.http.post(f"{path}/poll", json={"handle": begun["handle"][:-4] + "AAAA"})
     assert altered.status_code == 401
+
+
+async def test_the_client_signs_in_by_a_code(site: Site, provider: Provider, tmp_path: Path) -> None:
+    await with_provider(site, provider, tmp_path)
+    server = ApiServer.open(create_app(site.services), "127.0.0.1", 0)
+    await server.start()
+    try:
+        async with AsyncClient(connection=Connection(url=server.url)) as client:
+            assert [one.device for one in (await client.login.ways()).sources] == [True]
+            begun = await client.login.device("lab")
+            pending = await client.login.poll("lab", begun.handle)
+            assert isinstance(pending, DevicePending)
+            await browse(begun.verification_uri_complete or "", "minji", WORDS)
+            site.clock.ahead = timedelta(seconds=begun.interval)
+            made = await client.login.poll("lab", pending.handle, "laptop")
+            assert isinstance(made, NewToken)
+        async with AsyncClient(server.url, made.token) as client:
+            assert (await client.me()).name == "minji"
+    finally:
+        await server.stop()
 
 
 class Altered(httpx.AsyncBaseTransport):

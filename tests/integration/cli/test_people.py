@@ -95,3 +95,11 @@ def test_people_are_invited_by_link_and_tables_imported(up: Up, tmp_path: Path) 
     assert [bool(row["password"]) for row in rows] == [True, False, True]
     assert "/set-password#mdl_" in rows[1]["link"]
     assert {"ml-1", "ml-2", "ml-3"} <= {one["name"] for one in _json(up, "user", "ls")}
+
+
+def test_an_account_is_linked_to_nobody_of_a_system_that_is_not_set_up(up: Up) -> None:
+    up.run("user", "add", "linked")
+    refused = up.run("user", "link", "linked", "lab", "7f2c9a1e")
+    assert refused.returncode == 2
+    assert b"no source 'lab' in sign-in.toml" in refused.stderr
+    assert _json(up, "user", "unlink", "linked")["source"] == ""
