@@ -31,8 +31,8 @@ from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import UserCreate
 from madang.services import second_factor
 from madang.services.identity.sealed import FILE_NAME, Sealer
+from tests.doors import PASSWORD, Site
 from tests.fakes import FakeAgent
-from tests.integration.api.test_sign_in import PASSWORD, Site
 
 ME: Final = "/api/v1/me"
 _SECRET_COLUMNS: Final = {
