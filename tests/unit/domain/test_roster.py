@@ -193,3 +193,15 @@ def test_what_is_written_as_it_should_be_is_read_as_it_was_written(accounts: lis
         [["account", "invitation", "e-mail"], *([one, "yes", "a@b.kr"] for one in accounts)]
     )
     assert [one.account for one in read_roster(out.getvalue().encode()).require()] == accounts
+
+
+def test_who_has_no_password_gets_one_that_is_made_up_when_asked_for() -> None:
+    table = b"account,password\nkim,\nlee,12345\n"
+    assert [str(one)[:16] for one in read_roster(table).mistakes] == ["line 2, password", "line 3, password"]
+    assert [one.line for one in read_roster(table, made_up=True).mistakes] == [3]
+
+
+def test_rows_with_mistakes_are_there_for_further_checks() -> None:
+    roster = _read("account,project,password", f"kim,No Project,{WORDS}", f"lee,ml-101,{WORDS}")
+    assert [(one.account, one.project) for one in roster.rows] == [("kim", ""), ("lee", "ml-101")]
+    assert not roster.users
