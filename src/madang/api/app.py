@@ -35,6 +35,7 @@ from madang.api.wire import API
 from madang.services import Services
 
 _ROUTERS: Final = (  # the busiest first
+    sessions.reads,
     sessions.router,
     streams.router,
     exec.router,
