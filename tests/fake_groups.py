@@ -9,8 +9,9 @@ from madang.domain.errors import Forbidden, NotFound
 from madang.domain.ids import new_id
 from madang.domain.people import Caller
 from madang.domain.slots import Slots
-from madang.schemas.api import GroupPolicy, Reservation, ReservationCreate, ResourceGroup
-from madang.services.groups import GroupService
+from madang.schemas.api import GroupAccess, GroupPolicy, Reservation, ReservationCreate, ResourceGroup
+from madang.services.groups import Everybody, GroupService
+from madang.services.notices import NoticeService
 from madang.services.reservations import ReservationService
 
 
@@ -30,7 +31,9 @@ class Groups(GroupService):
                 return group
         raise NotFound(f"There is no resource group '{name}'.")
 
-    async def put(self, caller: Caller, name: str, policy: GroupPolicy) -> ResourceGroup:
+    async def put(
+        self, caller: Caller, name: str, policy: GroupPolicy, access: GroupAccess | Everybody | None = None
+    ) -> ResourceGroup:
         if name == "forbidden":
             raise Forbidden("Only an administrator may change resource groups. Ask one.")
         self.all[name] = policy
@@ -62,3 +65,11 @@ class Reservations(ReservationService):
 
     async def delete(self, caller: Caller, name: str) -> None:
         del self.all[(await self.get(caller, name)).name]
+
+
+class Notices(NoticeService):
+    def __init__(self) -> None:
+        self.told = ""
+
+    async def header(self) -> str:
+        return self.told

@@ -65,13 +65,18 @@ from madang.schemas.api import (
 )
 from madang.services import Services
 from madang.services.audit import AuditFilter, AuditService
+from madang.services.budgets import BudgetService
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
+from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.policies import PolicyService
+from madang.services.presets import PresetService
+from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
+from madang.services.robots import ProjectTokenService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
 from madang.services.streams import StreamService
@@ -79,7 +84,7 @@ from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
 from madang.services.usage import By, UsageService
 from madang.services.users import UserService
-from tests.fake_groups import Groups, Reservations
+from tests.fake_groups import Groups, Notices, Reservations
 from tests.loop_thread import LoopThread
 
 T = TypeVar("T")
@@ -137,7 +142,7 @@ class Usages(UsageService):
         pass
 
     async def report(self, caller: Caller, by: By, when: str | None = None, timezone: str = "UTC") -> UsageReport:
-        return UsageReport(by=by, since=now(), until=now(), rows=[])
+        return UsageReport(by=by, since=now(), until=now(), currency="KRW", cost="0", rows=[])
 
 
 class FakeExec:
@@ -565,16 +570,22 @@ class FakePlatform:
             users=UserService.__new__(UserService),
             nodes=Nodes(),
             groups=Groups(),
+            presets=PresetService.__new__(PresetService),
+            notices=Notices(),
             reservations=Reservations(),
             environments=Environments(),
             uploads=Uploads(),
             tokens=self.tokens,
+            keys=KeyService.__new__(KeyService),
+            project_tokens=ProjectTokenService.__new__(ProjectTokenService),
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),
             audit=Audits(),
             policies=Policies(),
             usage=Usages(),
+            prices=PriceService.__new__(PriceService),
+            budgets=BudgetService.__new__(BudgetService),
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -75,6 +75,7 @@ class FakeAgent:
         self.calls: list[tuple[str, str]] = []
         self.started: dict[tuple[str, int], int] = defaultdict(int)
         self.reachable = True
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)  # the clock of the node
         self.stubborn = False  # ignores SIGTERM
         self.may_start = asyncio.Event()
         self.may_start.set()
@@ -115,7 +116,7 @@ class FakeAgent:
             return
         container.phase = Phase.ENDED
         container.exit = report
-        container.ended_at = datetime.now(UTC)
+        container.ended_at = self.now()
         self._tell(container)
 
     def _tell(self, container: FakeContainer) -> None:
@@ -176,7 +177,7 @@ class FakeAgent:
             container.starts += 1
             self.started[container_id, epoch] += 1
             container.phase = Phase.RUNNING
-            container.started_at = datetime.now(UTC)
+            container.started_at = self.now()
             self._tell(container)
             if container.spec.command[0] == "exit":
                 self._end(container, ExitReport(reason=ExitReason.EXITED, code=int(container.spec.command[1])))

@@ -26,6 +26,7 @@ from madang.domain.session import SessionState
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
 from madang.loops.limits import LimitsLoop
+from madang.loops.meter import MeterLoop
 from madang.loops.reap import ReapLoop
 from madang.loops.schedule import LEADER, ScheduleLoop
 from madang.loops.watch import WatchLoop
@@ -115,7 +116,8 @@ class World:
         )
         self.reap = ReapLoop(self.settings, database=self.database, fabric=self.fabric, clock=self.clock)
         self.limits = LimitsLoop(self.database, self.clock)
-        self.loops = [self.watch, self.schedule, self.launch, self.limits, self.reap]
+        self.meter = MeterLoop(self.database, self.clock)
+        self.loops = [self.watch, self.schedule, self.launch, self.limits, self.meter, self.reap]
 
     async def start(self) -> None:
         """Services and loops."""

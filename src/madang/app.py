@@ -35,6 +35,7 @@ from madang.logs import configure_logs
 from madang.loops.base import Loop, Runner
 from madang.loops.launch import LaunchLoop
 from madang.loops.limits import LimitsLoop
+from madang.loops.meter import MeterLoop
 from madang.loops.reap import ReapLoop
 from madang.loops.schedule import LEADER, ScheduleLoop
 from madang.loops.watch import WatchLoop
@@ -42,6 +43,8 @@ from madang.schemas.agent import NodeReport
 from madang.sdk.connection import FILE_NAME, Connection
 from madang.services import Services
 from madang.services.assembly import assemble
+from madang.services.identity.sources import FILE_NAME as SIGN_IN_FILE
+from madang.services.identity.sources import Sources
 from madang.services.pulse import Pulse
 
 Report = Callable[[str, str], None]
@@ -93,6 +96,8 @@ class Platform:
         """
         _allow_many_files()
         self._prepare()
+        sources = Sources.open(self._settings.sign_in_file or self._settings.data_dir / SIGN_IN_FILE, self._clock)
+        self._cleanup.push_async_callback(sources.close)
         bound = bind(self._settings.host, self._settings.port)
         self._cleanup.callback(bound.close)
         connect = await self._start_database(report)
@@ -104,8 +109,18 @@ class Platform:
         self._cleanup.push_async_callback(hub.stop)
         fabric = await self._start_agent(report)
         pulse = Pulse()
-        services = assemble(self._settings, database=database, hub=hub, fabric=fabric, clock=self._clock, pulse=pulse)
+        services = assemble(
+            self._settings,
+            database=database,
+            hub=hub,
+            fabric=fabric,
+            clock=self._clock,
+            pulse=pulse,
+            sources=sources,
+        )
         self._cleanup.push_async_callback(services.environments.close)
+        self._cleanup.callback(services.sign_in.close)
+        await services.site_key.claim()
         leadership = Leadership(connect, hub, LEADER)
         names = await self._start_loops(
             services=services, database=database, leadership=leadership, hub=hub, fabric=fabric, pulse=pulse
@@ -213,11 +228,13 @@ class Platform:
         watch = WatchLoop(database=database, fabric=fabric, hub=hub, clock=clock)
         self._cleanup.push_async_callback(watch.close)
         await watch.step()  # the node is known, and what happened meanwhile is written, before anybody asks
+        await services.presets.begin()
         loops: list[Loop] = [
             ScheduleLoop(database, leadership, clock, metrics),
             LaunchLoop(settings, database=database, fabric=fabric, hub=hub, clock=clock, metrics=metrics),
             watch,
             LimitsLoop(database, clock),
+            MeterLoop(database, clock),
             ReapLoop(settings, database=database, fabric=fabric, clock=clock),
         ]
         tasks = [asyncio.create_task(Runner(one, hub, pulse).run(), name=one.name) for one in loops]
@@ -250,7 +267,7 @@ class Platform:
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(Connection(url=self.url, token=token).model_dump_json().encode())
+            file.write(Connection(url=self.url, token=token).model_dump_json(exclude_defaults=True).encode())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

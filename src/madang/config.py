@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from madang.domain.names import NAME_PATTERN
 from madang.paths import default_data_dir
 
 __all__ = ["Settings", "default_data_dir", "default_node_name"]
@@ -36,5 +37,13 @@ class Settings(BaseSettings):
     launches: int = Field(default=256, ge=1)  # sessions prepared at the same time, builds of environments included
     keep_ended_days: float = Field(default=7, gt=0)  # files and logs of ended sessions are kept so long
     audit_days: float = Field(default=0, ge=0)  # who changed what is kept so long; 0: for ever
+    browser_days: float = Field(default=14, gt=0)  # who signed in with a browser has to sign in again after so long
+    browser_idle_hours: float = Field(default=72, gt=0)  # or when nothing was asked for so long
+    login_days: float = Field(default=90, gt=0)  # tokens that are made by signing in are good so long
+    public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/#?]+$")  # as people reach it, for links
+    smtp_url: str | None = Field(default=None, repr=False)  # smtp[s]://user:password@host:port; unset: no mail
+    mail_from: str | None = None  # the sender of mail
+    sign_up: bool = False  # whether people may make an account alone; needs mail
+    sign_up_domain: str = Field(default="default", pattern=NAME_PATTERN)  # that they are in then
     mem_reserve_bytes: int = Field(default=1 << 30, ge=0)  # of the node, never offered to sessions
     login_hint: bool = True  # print the token's place at the first start

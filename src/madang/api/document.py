@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from madang.api.cookies import COOKIE
 from madang.schemas.agent import ExecSpec, ExitReport
 from madang.schemas.api import (
     Event,
@@ -21,6 +22,7 @@ from madang.schemas.api import (
     TokenCreate,
 )
 from madang.schemas.base import Wire
+from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import (
     DomainCreate,
     DomainUpdate,
@@ -31,11 +33,21 @@ from madang.schemas.people import (
     UserCreate,
     UserUpdate,
 )
+from madang.schemas.sign_in import (
+    PasswordChange,
+    PasswordLinkUse,
+    PasswordReset,
+    PasswordSignIn,
+    SecondFactorBegin,
+    SecondFactorConfirm,
+    SecondFactorRemove,
+)
 
 _DESCRIPTION: Final = """\
 Teams share computers and GPUs for AI work: start sandboxed sessions, follow their output, move files, look at nodes.
 
-Every request but the probes carries `Authorization: Bearer TOKEN`. Errors are problem details (RFC 9457) with a stable
+Requests carry `Authorization: Bearer TOKEN`, or a signature (docs/signing.md), or the cookie of a browser that is
+signed in, then with `X-CSRF-Token` unless they only read. Errors are problem details (RFC 9457) with a stable
 `code`. Listings come in pages: pass `next` as `cursor` to get the page behind. Streams are server-sent events that
 resume behind `Last-Event-ID`. A further process in a session runs over a WebSocket at
 `/api/v1/sessions/{session}/exec`. The client first sends an ExecSpec as a text frame. Binary frames are one byte, 0 for
@@ -63,7 +75,10 @@ _TAGS: Final = [
         "`/domains/{domain}/projects/{project}`.",
     },
     {"name": "users", "description": "Accounts of people."},
-    {"name": "tokens", "description": "Access tokens of the caller."},
+    {"name": "sign-in", "description": "Signing in and out, for programs and for browsers."},
+    {"name": "account", "description": "One's own password and second factor, and those of others."},
+    {"name": "tokens", "description": "Access tokens of the caller, and of projects."},
+    {"name": "keys", "description": "Signing keys of the caller; see docs/signing.md."},
     {"name": "audit", "description": "Who changed what."},
 ]
 
@@ -79,6 +94,8 @@ _BESIDES: Final[list[type[Wire]]] = [
     NodeUpdate,
     ReservationCreate,
     TokenCreate,
+    KeyCreate,
+    ProjectTokenCreate,
     DomainCreate,
     DomainUpdate,
     ProjectCreate,
@@ -87,10 +104,27 @@ _BESIDES: Final[list[type[Wire]]] = [
     UserCreate,
     UserUpdate,
     ShareUpdate,
+    PasswordSignIn,
+    PasswordChange,
+    PasswordLinkUse,
+    PasswordReset,
+    SecondFactorBegin,
+    SecondFactorConfirm,
+    SecondFactorRemove,
 ]
 """Models that no route names as its response or parameter, since it reads or writes them as bytes."""
 
-_OPEN: Final = frozenset({"/healthz", "/readyz"})
+_OPEN: Final = (
+    ("/healthz", "get"),
+    ("/readyz", "get"),
+    ("/api/v1/sign-in", "get"),
+    ("/api/v1/sign-in/token", "post"),
+    ("/api/v1/sign-in/browser", "post"),
+    ("/api/v1/sign-in/password-link", "post"),
+    ("/api/v1/sign-in/password-link/use", "post"),
+    ("/api/v1/sign-up", "post"),
+    ("/api/v1/sign-up/confirm", "post"),
+)
 
 
 def make_document(app: FastAPI) -> dict[str, Any]:
@@ -100,14 +134,18 @@ def make_document(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=_DESCRIPTION, tags=_TAGS, routes=app.routes
         )
         components = document.setdefault("components", {})
-        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "browser": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
         _, besides = models_json_schema(
             [(model, "validation") for model in _BESIDES], ref_template="#/components/schemas/{model}"
         )
         schemas = {**besides["$defs"], **components.get("schemas", {})}
         components["schemas"] = dict(sorted(schemas.items()))
-        document["security"] = [{"token": []}]
-        for path in _OPEN:
-            document["paths"][path]["get"]["security"] = []
+        document["security"] = [{"token": []}, {"browser": []}]
+        for path, method in _OPEN:
+            if path in document["paths"]:
+                document["paths"][path][method]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from madang.api.problems import make_problem, problem_of, problem_response
-from madang.domain.errors import InvalidInput, MadangError
+from madang.domain.errors import InvalidInput, MadangError, TooManyAttempts
 
 _MAX_SENTENCES: Final = 20
 
@@ -24,8 +24,8 @@ class InvalidFields(InvalidInput):
     """A request does not fit its schema; `errors` has a sentence for each field."""
 
     def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__(errors[0] if len(errors) == 1 else f"{len(errors)} fields are invalid: see `errors`.")
-        self.errors = errors
+        message = errors[0] if len(errors) == 1 else f"{len(errors)} fields are invalid: see `errors`."
+        super().__init__(message, errors)
 
 
 def invalid_fields(error: ValidationError, *place: str) -> InvalidFields:
@@ -65,8 +65,9 @@ def install(app: FastAPI) -> None:
 
 def problem_for(error: MadangError) -> Response:
     """The response for an expected error."""
-    errors = error.errors if isinstance(error, InvalidFields) else ()
-    return problem_response(problem_of(error, errors))
+    errors = error.errors if isinstance(error, InvalidInput) else ()
+    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, TooManyAttempts) else None
+    return problem_response(problem_of(error, errors), headers)
 
 
 async def _domain(_: Request, error: Exception) -> Response:

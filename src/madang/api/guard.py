@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import traceback
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from madang.api.problems import make_problem, problem_response
-from madang.domain.ids import new_id
+from madang.api.wire import API
 from madang.domain.names import is_loopback
+from madang.domain.notices import NOTICE_HEADER
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +24,8 @@ _HEADERS: Final = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
 ]
+_NOTICE: Final = NOTICE_HEADER.lower().encode()
+_HOSTS: Final = 256  # names that are remembered
 _CACHE: Final = (b"cache-control", b"no-store")
 
 
@@ -32,22 +37,24 @@ def host_of(header: str) -> str:
 
 
 class Guard:
-    """Pure ASGI, since every request passes here.
+    """Pure ASGI, since every request passes here. `notice` gives the value of NOTICE_HEADER.
 
     On a server that listens on loopback only, a Host header must name loopback or the configured host: a web page
     elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) is thereby turned away.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str, notice: Callable[[], Awaitable[str]] | None = None) -> None:
         self._app = app
         self._host = host.lower().strip("[]")
         self._local = is_loopback(host)
+        self._notice = notice
+        self._is_ours = lru_cache(_HOSTS)(self._names_us_by)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = new_id()
+        request_id = os.urandom(16).hex()
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -57,6 +64,8 @@ class Guard:
                 headers = list(message.get("headers", ()))
                 if all(name != b"cache-control" for name, _ in headers):
                     headers.append(_CACHE)
+                if self._notice is not None and scope["path"].startswith(API):
+                    headers += [(_NOTICE, told.encode()) for told in [await self._notice()] if told]
                 message["headers"] = [*headers, *_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -82,9 +91,10 @@ class Guard:
             problem = make_problem(500, "internal", "Internal error", detail)
             await problem_response(problem)(scope, receive, send_with_headers)
 
-    def _names_us(self, scope: Scope) -> bool:
-        hosts = Headers(scope=scope).getlist("host")
-        if len(hosts) != 1:
-            return False
-        host = host_of(hosts[0])
+    def _names_us_by(self, header: bytes) -> bool:
+        host = host_of(header.decode("latin-1"))
         return host.lower() == self._host or is_loopback(host)
+
+    def _names_us(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and self._is_ours(hosts[0])

@@ -21,10 +21,12 @@ _DESCRIPTIONS: Final[Mapping[int, str]] = {
     403: "The caller is known and may not do this.",
     404: "There is no such object, or the caller may not know of it.",
     405: "The path does not know this method.",
-    409: "The object is in a state that does not allow this, or the name or idempotency key is in use.",
+    409: "The object is in a state that does not allow this, or the name or idempotency key is in use, or "
+    "the site is under maintenance.",
     413: "The body is larger than this server allows.",
     421: "The Host header names another server than this one.",
     422: "The request asks for something that makes no sense; `errors` tells what, field by field.",
+    429: "Too many attempts; try again after the seconds in Retry-After.",
     500: "A fault inside Madang; its log has the details under the request id.",
     503: "A component is down for the moment; try again after the seconds in Retry-After.",
     507: "There is no room left on the disk that this needs.",

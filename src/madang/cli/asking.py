@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from madang.cli.completion import environment_names, group_names, reservation_names, session_names
+from madang.cli.completion import environment_names, group_names, preset_names, reservation_names, session_names
 from madang.cli.i18n import t
 from madang.domain.errors import InvalidInput
 from madang.domain.session import Layout, SessionKind
@@ -52,6 +52,7 @@ Preemptible = Annotated[
     bool | None, typer.Option("--preemptible/--not-preemptible", help=t("ask.preemptible"), show_default=False)
 ]
 Project = Annotated[str | None, typer.Option("--project", metavar="[DOMAIN/]PROJECT", help=t("ask.project"))]
+Preset = Annotated[str | None, typer.Option("--preset", help=t("ask.preset"), autocompletion=preset_names)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help=t("ask.dry_run"))]
 
 
@@ -81,6 +82,7 @@ class Asked:
     reservation: str | None = None
     preemptible: bool | None = None
     project: str | None = None
+    preset: str | None = None
 
     def checked(self) -> SessionOptions:
         """All but the devices of --gpu, whose kind only the server knows. Raises InvalidInput."""
@@ -113,10 +115,12 @@ class Asked:
             "reservation": self.reservation,
             "preemptible": self.preemptible,
             "project": self.project,
+            "preset": self.preset,
         }
 
     def _slots(self) -> dict[str, str | int]:
-        return {"cpu": self.cpu or "1", "mem": self.mem or "1g", **parse_slots(self.slot)}
+        given = {"cpu": self.cpu, "mem": self.mem}
+        return {**{slot: amount for slot, amount in given.items() if amount is not None}, **parse_slots(self.slot)}
 
     async def complete(self, client: AsyncClient, options: SessionOptions) -> SessionOptions:
         """The options with the devices of --gpu."""

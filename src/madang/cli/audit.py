@@ -33,10 +33,15 @@ def audit(
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=t("audit.since"))] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help=t("audit.until"))] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help=t("audit.limit"))] = 100,
+    retention: Annotated[bool, typer.Option("--retention", help=t("audit.retention"))] = False,
+    keep: Annotated[float | None, typer.Option("--keep", metavar="DAYS", min=0, help=t("audit.keep"))] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help=t("audit.csv"))] = False,
     json: Annotated[bool, typer.Option("--json", help=t("json.help"))] = False,
 ) -> None:
     """See the catalogue for the help text."""
+    if retention or keep is not None:
+        _retention(keep, json)
+        return
 
     async def read(client: AsyncClient) -> list[AuditEntry]:
         found: list[AuditEntry] = []
@@ -62,6 +67,21 @@ def audit(
         columns = [t(f"column.{name}") for name in ("time", "who", "action", "target", "change")]
         rows = [[show_moment(one.at), one.actor, one.action, one.target, _change(one)] for one in entries]
         output.table(columns, rows, t("audit.none"))
+
+
+def _retention(keep: float | None, json: bool) -> None:
+    from madang.schemas.money import Retention
+
+    async def work(client: AsyncClient) -> float:
+        if keep is not None:
+            await client.audit.keep(keep)
+        return await client.audit.retention()
+
+    days = with_client(work)
+    if json:
+        output.dump(Retention(days=days))
+    else:
+        output.fields({t("column.kept"): t("audit.days", days=f"{days:g}") if days else t("audit.for_ever")})
 
 
 def _write(entries: list[AuditEntry]) -> None:

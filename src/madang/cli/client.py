@@ -9,26 +9,35 @@ from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from madang.cli.banner import show_news
 from madang.cli.i18n import t
 from madang.cli.output import Progress, bar
 from madang.domain.errors import MadangError, Unavailable
 
 if TYPE_CHECKING:
     from madang.schemas.agent import EnvironmentStatus
-    from madang.sdk import AsyncClient
+    from madang.sdk import AsyncClient, Connection
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.2
 
 
 def with_client(work: Callable[[AsyncClient], Awaitable[T]]) -> T:
-    """Run `work` with a client of the server that the environment names, else of this machine's."""
+    """Run `work` with a client of the server that the environment or a profile names, else of this machine's."""
+    return run_client(None, work)
+
+
+def run_client(connection: Connection | None, work: Callable[[AsyncClient], Awaitable[T]]) -> T:
+    """The same with a client of a connection."""
     _start_faster()
     from madang.sdk import AsyncClient
 
     async def main() -> T:
-        async with AsyncClient() as client:
-            return await work(client)
+        async with AsyncClient(connection=connection) as client:
+            try:
+                return await work(client)
+            finally:
+                await show_news(client)
 
     return asyncio.run(main())
 
@@ -44,7 +53,7 @@ def describe(error: MadangError) -> str:
     """What to tell the user: the error's own message, but for a server that is away."""
     if error.code != "no_server":
         return error.message
-    from madang.sdk.connection import find_connection
+    from madang.sdk.finding import find_connection
 
     try:
         return t("error.no_answer", url=find_connection().url)

@@ -37,6 +37,33 @@ def reservation_names(incomplete: str) -> list[str]:
     return _matching(_reservations, incomplete)
 
 
+def preset_names(incomplete: str) -> list[str]:
+    """Names of the presets of all resource groups."""
+    return _matching(_presets, incomplete)
+
+
+def key_ids(incomplete: str) -> list[str]:
+    """Ids of the user's signing keys."""
+    return _matching(_keys, incomplete)
+
+
+def project_names(incomplete: str) -> list[str]:
+    """Paths of the projects that the user may see."""
+    return _matching(_projects, incomplete)
+
+
+def profile_names(incomplete: str) -> list[str]:
+    """Names of the servers that the user has signed in to."""
+    from madang.domain.errors import MadangError
+    from madang.sdk.connection import LOCAL
+    from madang.sdk.profiles import read_profiles
+
+    found: list[str] = []
+    with contextlib.suppress(MadangError, OSError):
+        found = [*read_profiles().profiles, LOCAL]
+    return [name for name in found if name.startswith(incomplete)]
+
+
 def _matching(names: Callable[[AsyncClient], Awaitable[list[str]]], incomplete: str) -> list[str]:
     import asyncio
 
@@ -70,8 +97,21 @@ async def _nodes(client: AsyncClient) -> list[str]:
     return [node.name for node in await client.nodes.list()]
 
 
+async def _keys(client: AsyncClient) -> list[str]:
+    return [key.id for key in await client.keys.list()]
+
+
+async def _projects(client: AsyncClient) -> list[str]:
+    return [project.project for project in await client.projects.list()]
+
+
 async def _groups(client: AsyncClient) -> list[str]:
     return [group.name for group in await client.groups.list()]
+
+
+async def _presets(client: AsyncClient) -> list[str]:
+    groups = await client.groups.list()
+    return [preset.name for group in groups for preset in await client.presets.list(group.name)]
 
 
 async def _reservations(client: AsyncClient) -> list[str]:

@@ -48,6 +48,7 @@ def create(
     reservation: asking.Reserved = None,
     preemptible: asking.Preemptible = None,
     project: asking.Project = None,
+    preset: asking.Preset = None,
     dry_run: asking.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help=t("json.help"))] = False,
 ) -> None:
@@ -55,6 +56,7 @@ def create(
     asked = Asked(
         kind, env, cpu, mem, slot or [], gpu, gpu_model, name, variable or [], network, group, priority,
         size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible, project,
+        preset,
     )  # fmt: skip
     if dry_run:
         raise typer.Exit(exit_code(lambda client: foresee(client, asked, command or [], json)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -16,7 +17,7 @@ from madang.domain.durations import format_seconds, parse_seconds
 from madang.domain.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
-    from madang.schemas.api import CalendarWindow, ResourceGroup
+    from madang.schemas.api import CalendarWindow, GroupAccess, ResourceGroup
     from madang.sdk import AsyncClient
 
 app = typer.Typer(help=t("group.help"), no_args_is_help=True, rich_markup_mode=None)
@@ -63,11 +64,23 @@ def show(name: Name, json: Json = False) -> None:
 def change(
     name: Name,
     settings: Annotated[list[str] | None, typer.Argument(help=t("group.settings"), metavar="SETTING=VALUE...")] = None,
+    allow_domain: Annotated[list[str] | None, typer.Option("--allow-domain", help=t("group.allow_domain"))] = None,
+    allow_project: Annotated[list[str] | None, typer.Option("--allow-project", help=t("group.allow_project"))] = None,
+    allow_user: Annotated[list[str] | None, typer.Option("--allow-user", help=t("group.allow_user"))] = None,
+    disallow_domain: Annotated[list[str] | None, typer.Option("--disallow-domain", help=t("group.disallow"))] = None,
+    disallow_project: Annotated[list[str] | None, typer.Option("--disallow-project", help=t("group.disallow"))] = None,
+    disallow_user: Annotated[list[str] | None, typer.Option("--disallow-user", help=t("group.disallow"))] = None,
+    everybody: Annotated[bool, typer.Option("--allow-everybody", help=t("group.allow_everybody"))] = False,
     json: Json = False,
 ) -> None:
     """See the catalogue for the help text."""
     changes = [_setting(written) for written in settings or []]
-    group = with_client(lambda client: _change(client, name, changes))
+    allow = {"domains": allow_domain or [], "projects": allow_project or [], "users": allow_user or []}
+    disallow = {"domains": disallow_domain or [], "projects": disallow_project or [], "users": disallow_user or []}
+    if everybody and any([*allow.values(), *disallow.values()]):
+        raise InvalidInput(t("group.everybody_or_some"))
+    opened = Opened(allow, disallow, everybody)
+    group = with_client(lambda client: _change(client, name, changes, opened))
     if json:
         output.dump(group)
     else:
@@ -81,17 +94,45 @@ def remove(name: Name) -> None:
     print(name)
 
 
-async def _change(client: AsyncClient, name: str, changes: list[tuple[str, str]]) -> ResourceGroup:
+@dataclass(frozen=True)
+class Opened:
+    """To whom a group shall be opened beside those to whom it is open, and to whom no more."""
+
+    allow: Mapping[str, list[str]]
+    disallow: Mapping[str, list[str]]
+    everybody: bool
+
+    def access(self, before: GroupAccess | Literal["everybody"] | None) -> GroupAccess | Literal["everybody"] | None:
+        """None: as before."""
+        from madang.schemas.api import GroupAccess
+
+        if self.everybody:
+            return "everybody"
+        if not any([*self.allow.values(), *self.disallow.values()]):
+            return None
+        if not isinstance(before, GroupAccess) and not any(self.allow.values()):
+            raise InvalidInput(t("group.open_to_everybody"))
+        known = before.model_dump() if isinstance(before, GroupAccess) else {}
+        fields = {
+            kind: [one for one in dict.fromkeys([*known.get(kind, []), *more]) if one not in self.disallow[kind]]
+            for kind, more in self.allow.items()
+        }
+        return GroupAccess.model_validate(fields)
+
+
+async def _change(client: AsyncClient, name: str, changes: list[tuple[str, str]], opened: Opened) -> ResourceGroup:
     from madang.schemas.api import GroupPolicy
 
+    before = None
     try:
-        policy = (await client.groups.get(name)).policy
+        group = await client.groups.get(name)
+        policy, before = group.policy, group.access
     except NotFound:
         policy = GroupPolicy()  # a new group
     fields = policy.model_dump(mode="json")
     for key, value in changes:
         _apply(fields, key, value)
-    return await client.groups.set(name, GroupPolicy.model_validate(fields))
+    return await client.groups.set(name, GroupPolicy.model_validate(fields), opened.access(before))
 
 
 def _setting(written: str) -> tuple[str, str]:
@@ -163,6 +204,7 @@ def _show(group: ResourceGroup) -> None:
             t("column.nodes"): ", ".join(group.nodes),
             t("column.running"): str(group.running),
             t("column.pending"): str(group.pending),
+            t("group.open_to"): _open_to(group),
             "queue": policy.queue,
             "placement": policy.placement,
             "backfill": _say(policy.backfill),
@@ -177,6 +219,17 @@ def _show(group: ResourceGroup) -> None:
             "reservation-lead": format_seconds(policy.reservation_lead_hours * 3600),
         }
     )
+
+
+def _open_to(group: ResourceGroup) -> str:
+    """Empty where only administrators may know."""
+    access = group.access
+    if access is None or access == "everybody":
+        return t("group.everybody") if access else ""
+    parts = [f"{t('column.domain')} {name}" for name in access.domains]
+    parts += [f"{t('column.project')} {name}" for name in access.projects]
+    parts += [f"{t('column.user')} {name}" for name in access.users]
+    return ", ".join(parts) or t("group.nobody")
 
 
 def _say(value: bool) -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from madang.cli.messages import en, ko
+from madang.domain.why import Language
 
 CATALOGUES: Final[Mapping[str, Mapping[str, str]]] = {"en": en.MESSAGES, "ko": ko.MESSAGES}
 _VARIABLES: Final = ("MADANG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
-def language(environ: Mapping[str, str] = os.environ) -> str:
+def language(environ: Mapping[str, str] = os.environ) -> Language:
     """`ko` or `en`: the first of MADANG_LANG, LC_ALL, LC_MESSAGES and LANG that is set decides."""
     for variable in _VARIABLES:
         if value := environ.get(variable, ""):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -9,14 +10,21 @@ import typer
 
 from madang import __version__
 from madang.cli import (
+    announcement,
     audit,
     create,
     doctor,
     domain,
     environment,
     group,
+    key,
+    login,
+    maintenance,
     node,
     policy,
+    preset,
+    price,
+    profile,
     project,
     reservation,
     run,
@@ -30,6 +38,7 @@ from madang.cli import (
     user,
 )
 from madang.cli.client import describe
+from madang.cli.completion import profile_names
 from madang.cli.i18n import t
 from madang.cli.output import fail
 from madang.domain.errors import InvalidInput, MadangError, TooLarge
@@ -51,16 +60,23 @@ doctor.register(app)
 create.register(session.app)
 sharing.register(session.app)
 user.register(app)
+login.register(app)
 app.add_typer(session.app, name="session")
 app.add_typer(domain.app, name="domain")
 app.add_typer(project.app, name="project")
 app.add_typer(user.app, name="user")
 app.add_typer(node.app, name="node")
 app.add_typer(group.app, name="group")
+app.add_typer(preset.app, name="preset")
 app.add_typer(policy.app, name="policy")
+app.add_typer(price.app, name="price")
 app.add_typer(token.app, name="token")
+app.add_typer(key.app, name="key")
+app.add_typer(profile.app, name="profile")
 app.add_typer(reservation.app, name="reservation")
 app.add_typer(environment.app, name="environment")
+app.add_typer(announcement.app, name="announcement")
+app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(simulate.app, name="simulate")
 
 
@@ -75,8 +91,15 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help=t("main.version"))
     ] = False,
+    profile_name: Annotated[
+        str | None, typer.Option("--profile", help=t("main.profile"), autocompletion=profile_names)
+    ] = None,
 ) -> None:
     """Options of `madang` itself."""
+    if profile_name is not None:
+        for variable in ("MADANG_URL", "MADANG_TOKEN", "MADANG_KEY", "MADANG_SECRET"):
+            os.environ.pop(variable, None)  # what is said on the command line goes before what is said around it
+        os.environ["MADANG_PROFILE"] = profile_name
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -10,10 +10,13 @@ from madang.cli import output
 from madang.cli.client import with_client
 from madang.cli.domain import Active, active_text
 from madang.cli.i18n import t
+from madang.domain.errors import Forbidden
 from madang.domain.people import ProjectRole
 
 if TYPE_CHECKING:
+    from madang.schemas.money import Spending
     from madang.schemas.people import Project
+    from madang.sdk import AsyncClient
 
 app = typer.Typer(help=t("project.help"), no_args_is_help=True, rich_markup_mode=None)
 members = typer.Typer(help=t("member.help"), no_args_is_help=True, rich_markup_mode=None)
@@ -40,7 +43,65 @@ def ls(
 @app.command("show", help=t("project.show"))
 def show(path: Path, json: Json = False) -> None:
     """See the catalogue for the help text."""
-    _print(with_client(lambda client: client.projects.get(path)), json)
+
+    async def work(client: AsyncClient) -> tuple[Project, Spending | None]:
+        found = await client.projects.get(path)
+        try:
+            return found, await client.budgets.get(path)
+        except Forbidden:
+            return found, None
+
+    project, spending = with_client(work)
+    _print(project, json)
+    if spending is not None and not json:
+        output.fields({t("column.this_month"): _spent(spending)})
+
+
+@app.command("budget", help=t("budget.help"))
+def budget(
+    path: Path,
+    amount: Annotated[str | None, typer.Option("--amount", help=t("budget.amount"))] = None,
+    warn: Annotated[int | None, typer.Option("--warn", metavar="PERCENT", help=t("budget.warn"))] = None,
+    stop: Annotated[
+        Literal["none", "no-new-sessions", "stop-running"] | None, typer.Option("--stop", help=t("budget.stop"))
+    ] = None,
+    grace: Annotated[float | None, typer.Option("--grace", metavar="SECONDS", help=t("budget.grace"))] = None,
+    json: Json = False,
+) -> None:
+    """See the catalogue for the help text."""
+    given = {"amount": amount, "warn_percent": warn, "stop": stop, "grace_seconds": grace}
+    changes = {name: value for name, value in given.items() if value is not None}
+
+    async def work(client: AsyncClient) -> Spending:
+        from madang.schemas.money import Budget
+
+        if amount == "none":
+            await client.budgets.remove(path)
+        elif changes:
+            before = (await client.budgets.get(path)).budget
+            fields = {} if before is None else before.model_dump()
+            return await client.budgets.set(path, Budget.model_validate(fields | changes))
+        return await client.budgets.get(path)
+
+    spending = with_client(work)
+    if json:
+        output.dump(spending)
+    else:
+        output.fields({t("column.project"): spending.project, t("column.this_month"): _spent(spending)})
+
+
+def _spent(spending: Spending) -> str:
+    rule = spending.budget
+    if rule is None:
+        return t("budget.spent", spent=spending.spent, currency=spending.currency)
+    return t(
+        "budget.spent_of",
+        spent=spending.spent,
+        amount=rule.amount,
+        currency=spending.currency,
+        percent=f"{spending.percent or 0:.0f}",
+        stop=rule.stop,
+    )
 
 
 @app.command("add", help=t("project.add"))

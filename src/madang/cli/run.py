@@ -77,6 +77,7 @@ def run(
     reservation: asking.Reserved = None,
     preemptible: asking.Preemptible = None,
     project: asking.Project = None,
+    preset: asking.Preset = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help=t("run.detach"))] = False,
     dry_run: asking.DryRun = False,
     json: Annotated[bool, typer.Option("--json", help=t("run.json"))] = False,
@@ -85,6 +86,7 @@ def run(
     asked = Asked(
         SessionKind.BATCH, env, cpu, mem, slot or [], gpu, gpu_model, name, variable or [], network, group, priority,
         size, layout, start_at, max_time, deadline, after or [], after_ok or [], reservation, preemptible, project,
+        preset,
     )  # fmt: skip
     downloads = [_download(written) for written in download or []]
     if detach and downloads:

@@ -42,16 +42,16 @@ def usage(
     else:
         columns = [
             t("column.name"),
-            *(t(f"column.{name}") for name in ("cpu_hours", "mem_hours", "gpu_hours", "models")),
+            *(t(f"column.{name}") for name in ("cpu_hours", "mem_hours", "gpu_hours", "models", "cost")),
         ]
-        output.table(columns, [_row(one) for one in report.rows], t("usage.none"))
+        output.table(columns, [_row(one, report.currency) for one in report.rows], t("usage.none"))
 
 
-def _row(row: UsageRow) -> list[str]:
+def _row(row: UsageRow, currency: str) -> list[str]:
     cpu = row.slot_seconds.get("cpu", 0) / 1000 / _HOUR
     mem = row.slot_seconds.get("mem", 0) / _GIB / _HOUR
     models = ", ".join(f"{one.model or one.kind} {one.hours:.2f}" for one in row.device_hours)
-    return [row.name, f"{cpu:.2f}", f"{mem:.2f}", f"{row.gpu_hours:.2f}", models]
+    return [row.name, f"{cpu:.2f}", f"{mem:.2f}", f"{row.gpu_hours:.2f}", models, f"{row.cost} {currency}"]
 
 
 def _write(report: UsageReport) -> None:
@@ -59,7 +59,7 @@ def _write(report: UsageReport) -> None:
     models = sorted({(one.kind, one.model) for row in report.rows for one in row.device_hours})
     writer = csv.writer(sys.stdout)
     titles = [f"{slot} seconds" for slot in slots] + [f"{kind} {model} hours" for kind, model in models]
-    writer.writerow([report.by, "since", "until", "gpu hours", *titles])
+    writer.writerow([report.by, "since", "until", "cost", "currency", "gpu hours", *titles])
     for row in report.rows:
         hours = {(one.kind, one.model): one.hours for one in row.device_hours}
         writer.writerow(
@@ -67,6 +67,8 @@ def _write(report: UsageReport) -> None:
                 output.plain(row.name),
                 report.since.isoformat(),
                 report.until.isoformat(),
+                row.cost,
+                output.plain(report.currency),
                 row.gpu_hours,
                 *(row.slot_seconds.get(slot, 0) for slot in slots),
                 *(hours.get(model, 0) for model in models),

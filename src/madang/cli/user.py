@@ -114,12 +114,17 @@ def remove(
 
 def whoami(json: Json = False) -> None:
     """See the catalogue for the help text."""
+    from madang.sdk.finding import find_named
+
     me = with_client(lambda client: client.me())
     if json:
         output.dump(me)
         return
+    profile, connection = find_named()
     output.fields(
         {
+            t("column.server"): connection.url,
+            t("column.profile"): profile or "",
             t("column.name"): me.name,
             t("column.role"): me.role,
             t("column.projects"): ", ".join(f"{one.project} ({one.role})" for one in me.projects),

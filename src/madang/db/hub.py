@@ -36,12 +36,21 @@ class Subscription:
     def wake(self) -> None:
         self._event.set()
 
+    @property
+    def woken(self) -> bool:
+        """Whether there was a wake-up that nobody has waited for."""
+        return self._event.is_set()
+
     async def wait(self, seconds: float) -> bool:
         """Wait for a wake-up, at most so long; returns whether there was one."""
         if not self._event.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._event.wait()
+        return self.take()
+
+    def take(self) -> bool:
+        """Whether there was a wake-up that nobody has waited for; from now on there was none."""
         woken = self._event.is_set()
         self._event.clear()
         return woken

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from madang.db.engine import Scalar
+from madang.domain.access import Access
 from madang.domain.container import ContainerState
 from madang.domain.limits import Limits
+from madang.domain.notices import NoticeLevel
 from madang.domain.people import Membership, ProjectRole, Role, ShareLevel, project_path
 from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
+from madang.domain.why import Language
 from madang.schemas.agent import NetworkMode, NodeReport
 from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
 
 Holder = Literal["user", "project", "member", "domain", "domain_user"]
 """Upon whom a policy is laid: `member` is each in a project, `domain_user` each of a domain who has none."""
 
-StopReason = Literal["", "user", "time", "preempted"]
-"""Who wants a session to end: somebody who asked, its maximum run time, or another session that needs its room."""
+StopReason = Literal["", "user", "time", "preempted", "budget"]
+"""Who wants a session to end: somebody who asked, its maximum run time, another session that needs its room, or the
+budget of its project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +217,36 @@ class DeviceUse:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """A resource group and its policy."""
+    """A resource group, its policy, and to whom it is open; None: to everybody."""
 
     name: str
     policy: GroupPolicy
     created_at: datetime
+    access: Access | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PresetRow:
+    """A named slot bundle of a resource group, for one container."""
+
+    resource_group: str
+    name: str
+    title: str
+    slots: Mapping[str, int]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementRow:
+    """Something that everybody shall know from `since` to before `until`."""
+
+    id: str
+    message: Mapping[Language, str]
+    level: NoticeLevel
+    since: datetime
+    until: datetime | None
+    created_at: datetime
+    created_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +343,20 @@ class TokenNew:
     created_at: datetime
     expires_at: datetime | None = None
     scopes: frozenset[Scope] | None = None
+    kind: Literal["token", "browser"] = "token"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNew:
+    """A signing key that is made."""
+
+    id: str  # mdk_..., no secret
+    user_id: str
+    label: str
+    sealed: str  # the secret, see services.identity.sealed
+    created_at: datetime
+    expires_at: datetime | None = None
+    scopes: frozenset[Scope] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,10 +372,12 @@ class TokenRow:
     role: Role
     domain_id: str
     active: bool  # the user and the domain
+    robot: bool  # the user is one
     memberships: tuple[Membership, ...]
     scopes: frozenset[Scope] | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    kind: Literal["token", "browser"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,6 +452,7 @@ class MemberRow:
     role: ProjectRole
     created_at: datetime
     expires_at: datetime | None
+    robot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,6 +468,7 @@ class UserRow:
     email: str | None = None
     full_name: str = ""
     active: bool = True
+    robot_of: str | None = None  # the project whose robot it is, by id; None: a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +499,7 @@ class LinkRow:
     role: ProjectRole | None = None
     member_until: datetime | None = None
     email: str | None = None
+    data: dict[str, str] | None = field(default=None, repr=False)
     most_uses: int = 1
     uses: int = 0
     revoked_at: datetime | None = None

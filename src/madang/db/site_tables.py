@@ -13,6 +13,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     Table,
     Text,
     text,
@@ -79,6 +80,7 @@ links: Final = Table(
     Column("role", Text),  # there
     Column("member_until", _Time),  # the membership that it gives ends then
     Column("email", Text),  # where it was sent, if it was
+    Column("data", JSONB),  # of who signs up: name, full_name and the hash of the password
     Column("most_uses", Integer, nullable=False, server_default=text("1")),
     Column("uses", Integer, nullable=False, server_default=text("0")),
     Column("created_by", _Id, nullable=False),  # no foreign key: it stays when the account is deleted
@@ -103,7 +105,7 @@ announcements: Final = Table(
     "announcements",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("message", Text, nullable=False),
+    Column("message", JSONB, nullable=False),  # text by language
     Column("level", Text, nullable=False),
     Column("since", _Time, nullable=False),
     Column("until", _Time),
@@ -120,4 +122,37 @@ presets: Final = Table(
     Column("title", Text, nullable=False, server_default=""),
     Column("slots", JSONB, nullable=False),  # as people name them, of one container
     Column("created_at", _Time, nullable=False),
+)
+
+# What was held within months by a project's user: spans that are over, added up when they are written.
+month_totals: Final = Table(
+    "month_totals",
+    metadata,
+    Column("since", _Time, primary_key=True),  # when the month begins
+    Column("project_id", _Id, primary_key=True),  # no foreign keys: what was used stays
+    Column("user_id", _Id, primary_key=True),
+    Column("kind", Text, primary_key=True),  # of devices; empty: a slot
+    Column("name", Text, primary_key=True),  # the model, or the slot
+    Column("domain_id", _Id, nullable=False),
+    Column("amount", Numeric, nullable=False),  # base units, or thousandths of devices, times microseconds
+    Index("month_totals_user", "since", "user_id"),
+    Index("month_totals_domain", "since", "domain_id"),
+)
+
+closures: Final = Table(  # whose waiting sessions may not start for now; written by the meter
+    "closures",
+    metadata,
+    Column("kind", Text, primary_key=True),  # user, member, project, domain
+    Column("holder_id", _Id, primary_key=True),
+    Column("member_of", _Id, primary_key=True),  # the project, for `member`
+    Column("cause", Text, primary_key=True),  # a code of domain.why: budget, gpu_hours
+    Column("values", JSONB, nullable=False),
+)
+
+budget_notices: Final = Table(  # what was told already of a budget
+    "budget_notices",
+    metadata,
+    Column("project_id", _Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    Column("since", _Time, primary_key=True),  # when the month begins
+    Column("standing", Text, primary_key=True),
 )

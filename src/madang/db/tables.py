@@ -211,7 +211,7 @@ sessions: Final = Table(
     Column("preempted_for", _Id),  # the session it gave way to, until it has its nodes anew
     Column("held_since", _Time),  # while it holds room: since when, for the reckoning of usage
     Column("project_id", _Id, ForeignKey("projects.id", name="sessions_project"), nullable=False),
-    CheckConstraint("stop_reason IN ('', 'user', 'time', 'preempted')", name="sessions_stop_reason"),
+    CheckConstraint("stop_reason IN ('', 'user', 'time', 'preempted', 'budget')", name="sessions_stop_reason"),
     Index("sessions_live_name", "owner_id", "name", unique=True, postgresql_where=text(LIVE)),
     Index("sessions_owner", "owner_id", "id"),
     Index("sessions_of_project", "project_id", "id"),

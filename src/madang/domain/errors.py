@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -25,11 +26,19 @@ class MadangError(Exception):
 
 
 class InvalidInput(MadangError):
-    """The request is well-formed but asks for something that makes no sense."""
+    """The request is well-formed but asks for something that makes no sense.
+
+    Attributes:
+        errors: where several things are wrong, a sentence for each.
+    """
 
     code = "invalid_input"
     status = 422
     title = "Invalid input"
+
+    def __init__(self, message: str, errors: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.errors = errors
 
 
 class InvalidSlots(InvalidInput):
@@ -69,6 +78,13 @@ class Unauthorized(MadangError):
     title = "Not signed in"
 
 
+class SecondFactorRequired(Unauthorized):
+    """The password is right, and a code of the second factor is missing or wrong."""
+
+    code = "second_factor_required"
+    title = "Second factor required"
+
+
 class TooManyAttempts(MadangError):
     """Sign-in has failed too often; what was sent has not been looked at.
 
@@ -93,11 +109,32 @@ class Forbidden(MadangError):
     title = "Not allowed"
 
 
+class PasswordChangeRequired(Forbidden):
+    """The password is right and has to be replaced before anything else."""
+
+    code = "password_change_required"
+    title = "Password has to be changed"
+
+
+class CrossSite(Forbidden):
+    """A request with a cookie that does not show that it comes from the platform's own pages."""
+
+    code = "cross_site"
+    title = "Not from a page of this server"
+
+
 class LimitExceeded(Forbidden):
     """A limit that a policy lays on a user, a project or a domain does not allow it."""
 
     code = "limit_exceeded"
     title = "More than allowed"
+
+
+class BudgetSpent(LimitExceeded):
+    """A project has spent what it may in this month."""
+
+    code = "budget_spent"
+    title = "Budget spent"
 
 
 class NotFound(MadangError):
@@ -114,6 +151,13 @@ class Conflict(MadangError):
     code = "conflict"
     status = 409
     title = "Conflict"
+
+
+class UnderMaintenance(Conflict):
+    """No sessions are accepted while the site is under maintenance."""
+
+    code = "maintenance"
+    title = "Under maintenance"
 
 
 class NameInUse(Conflict):

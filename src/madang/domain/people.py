@@ -25,6 +25,11 @@ class ProjectRole(StrEnum):
     MEMBER = "member"
     VIEWER = "viewer"
 
+    @property
+    def rank(self) -> int:
+        """Higher is stronger."""
+        return -list(ProjectRole).index(self)
+
 
 _TIE: Final = {
     ProjectRole.OWNER: Tie.OWNER,
@@ -65,7 +70,8 @@ class Caller:
         domain_id: the user's own.
         memberships: projects by id, of any domain.
         scopes: what the credential is limited to; None: everything that the user may do.
-        credential: the id of the token.
+        credential: the id of the token or signing key.
+        robot: a project's, which has nothing of its own to administer.
         address: where the request came from; two callers that differ in nothing else are the same.
     """
 
@@ -76,6 +82,7 @@ class Caller:
     memberships: Mapping[str, Membership] = field(default_factory=dict)
     scopes: frozenset[Scope] | None = None
     credential: str = ""
+    robot: bool = False
     address: str = field(default="", compare=False)
 
     @property
@@ -147,6 +154,8 @@ class Caller:
     ) -> None:
         """Raises Forbidden unless the caller has a right over an object that the caller may know of."""
         self.require_scope(right)
+        if self.robot and right is Right.ACCOUNT_CHANGE:
+            raise Forbidden("A project's robot has no tokens, keys or password of its own to change. Use an account.")
         if not gives(right, self.ties(owner_id=owner_id, project_id=project_id, domain_id=domain_id, share=share)):
             rule = RIGHTS[right]
             able = ", ".join(tie for tie in Tie if tie in rule.ties)

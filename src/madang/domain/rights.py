@@ -54,6 +54,7 @@ class Right(StrEnum):
     SESSION_SHARE = "session.share"
     CLUSTER_SEE = "cluster.see"
     CLUSTER_CHANGE = "cluster.change"
+    SITE_CHANGE = "site.change"
     DOMAIN_SEE = "domain.see"
     DOMAIN_CHANGE = "domain.change"
     PROJECT_SEE = "project.see"
@@ -66,6 +67,10 @@ class Right(StrEnum):
     POLICY_CHANGE = "policy.change"
     USAGE_SEE = "usage.see"
     AUDIT_SEE = "audit.see"
+    AUDIT_KEEP = "audit.keep"
+    PRICE_CHANGE = "price.change"
+    BUDGET_SEE = "budget.see"
+    BUDGET_CHANGE = "budget.change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,7 @@ RIGHTS: Final[Mapping[Right, Rule]] = {
     Right.CLUSTER_CHANGE: _rule(
         "change nodes, resource groups, reservations and presets", Scope.CLUSTER_WRITE, Tie.ADMIN
     ),
+    Right.SITE_CHANGE: _rule("announce something, and switch maintenance on and off", Scope.CLUSTER_WRITE, Tie.ADMIN),
     Right.DOMAIN_SEE: _rule("see a domain", Scope.PEOPLE_READ, Tie.FELLOW, Tie.DOMAIN_ADMIN, Tie.ADMIN),
     Right.DOMAIN_CHANGE: _rule("make, change and delete domains", Scope.PEOPLE_WRITE, Tie.ADMIN),
     Right.PROJECT_SEE: _rule(
@@ -134,6 +140,12 @@ RIGHTS: Final[Mapping[Right, Rule]] = {
     Right.POLICY_CHANGE: _rule("make policies and give them to somebody", Scope.PEOPLE_WRITE, Tie.ADMIN),
     Right.USAGE_SEE: _rule("see what was used", Scope.USAGE_READ, Tie.SELF, Tie.OWNER, Tie.DOMAIN_ADMIN, Tie.ADMIN),
     Right.AUDIT_SEE: _rule("see who changed what", Scope.AUDIT_READ, Tie.DOMAIN_ADMIN, Tie.ADMIN),
+    Right.AUDIT_KEEP: _rule("say for how long it is kept who changed what", Scope.CLUSTER_WRITE, Tie.ADMIN),
+    Right.PRICE_CHANGE: _rule("set prices", Scope.CLUSTER_WRITE, Tie.ADMIN),
+    Right.BUDGET_SEE: _rule(
+        "see the budget of a project and what it has spent", Scope.USAGE_READ, Tie.OWNER, Tie.DOMAIN_ADMIN, Tie.ADMIN
+    ),
+    Right.BUDGET_CHANGE: _rule("set the budget of a project", Scope.PEOPLE_WRITE, Tie.DOMAIN_ADMIN, Tie.ADMIN),
 }
 
 

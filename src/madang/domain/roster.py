@@ -78,10 +78,14 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The users in the order of the file; none at all when there are mistakes, which are in the order of lines."""
+    """The users in the order of the file; none at all when there are mistakes, which are in the order of lines.
+
+    `rows` are all lines that were read, mistaken ones too, with what could not be read left empty: for further checks.
+    """
 
     users: tuple[NewUser, ...] = ()
     mistakes: tuple[Mistake, ...] = ()
+    rows: tuple[NewUser, ...] = ()
 
     def require(self) -> tuple[NewUser, ...]:
         """The users. Raises InvalidInput naming every mistake."""
@@ -101,10 +105,11 @@ class _WrongError(Exception):
         self.line = line
 
 
-def read_roster(data: bytes) -> Roster:
+def read_roster(data: bytes, *, made_up: bool = False) -> Roster:
     """Read a CSV file in UTF-8, with commas, semicolons (as Excel writes them in some countries) or tabs.
 
-    The first line names the columns, in any order, of which only `account` has to be there; see COLUMNS.
+    The first line names the columns, in any order, of which only `account` has to be there; see COLUMNS. `made_up`: who
+    has neither a password nor an invitation will get a password that is made up, so that this is no mistake.
     """
     try:
         lines = list(_lines(_decoded(data)))
@@ -116,12 +121,13 @@ def read_roster(data: bytes) -> Roster:
         mistakes.append(Mistake(first, "", "There are no users below the line that names the columns; add one a line."))
     if mistakes:
         return Roster(mistakes=tuple(mistakes))
-    reading = _Reading(columns)
+    reading = _Reading(columns, made_up=made_up)
     for line, cells in rows:
         reading.row(line, cells)
+    read = tuple(reading.users)
     if reading.mistakes:
-        return Roster(mistakes=tuple(reading.mistakes))
-    return Roster(tuple(reading.users))
+        return Roster(mistakes=tuple(reading.mistakes), rows=read)
+    return Roster(read, rows=read)
 
 
 def _decoded(data: bytes) -> str:
@@ -204,7 +210,8 @@ def _plain(header: str) -> str:
 class _Reading:
     """Takes in rows, and goes on after a mistake to find the others."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], *, made_up: bool = False) -> None:
+        self._made_up = made_up
         self.users: list[NewUser] = []
         self.mistakes: list[Mistake] = []
         self._columns = columns
@@ -277,6 +284,8 @@ class _Reading:
             except InvalidInput as wrong:
                 self._wrong("password", wrong.message)
         elif not user.invited:
+            if self._made_up:
+                return
             if values["invitation"].casefold() in _NO:  # otherwise that has been told already
                 self._wrong("password", "Give a first password, or write yes in the column invitation.")
         elif not values["e-mail"]:

@@ -23,6 +23,8 @@ from madang.domain.errors import InvalidInput, Unauthorized
 
 SCHEME: Final = "Madang-HMAC-SHA256"
 SKEW: Final = timedelta(minutes=5)
+EMPTY: Final = hashlib.sha256().hexdigest()
+"""The digest of no body."""
 KEY_PREFIX: Final = "mdk_"
 SECRET_PREFIX: Final = "mds_"  # noqa: S105 - what secrets begin with
 
@@ -133,10 +135,13 @@ def check_body(signature: Signature, digest: str) -> None:
         )
 
 
-def authorization(key_id: str, secret: str, method: str, target: str, *, body: bytes, now: datetime) -> str:
-    """The header for a request that is sent now. Raises InvalidInput when method or target cannot be sent like that."""
+def authorization(key_id: str, secret: str, method: str, target: str, *, body: bytes | str, now: datetime) -> str:
+    """The header for a request that is sent now; `body` is the body, or its SHA-256 in hexadecimal.
+
+    Raises InvalidInput when method or target cannot be sent like that.
+    """
     nonce = secrets.token_urlsafe(16)
-    digest = hashlib.sha256(body).hexdigest()
+    digest = body if isinstance(body, str) else hashlib.sha256(body).hexdigest()
     try:
         signature = _sign(secret, _text(method, target, now, nonce, digest))
     except Unauthorized as error:

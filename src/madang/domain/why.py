@@ -30,6 +30,10 @@ class WhyCode(StrEnum):
     # somebody would hold more than allowed [subject, name, project; slots, slots_allowed, slots_held, slots_kept, with
     # devices among them]; subject: user, project, domain, or member: a user in one project; no slots_held: far back
     QUOTA = "quota"
+    NO_ACCESS = "no_access"  # its group is not, or no longer, open to it [group, user, project]
+    MAINTENANCE = "maintenance"  # nothing starts for now [until: absent when nobody knows, message_en, message_ko]
+    BUDGET = "budget"  # its project has spent what it may in this month [project, amount, until]
+    GPU_HOURS = "gpu_hours"  # somebody has used the GPU-hours of this month [subject, name, hours, until]
     AFTER = "after"  # other sessions have to end first [name, ok: 1 when they have to succeed]
     PREEMPTING = "preempting"  # others are giving way to it [count]
     NO_NODE = "no_node"  # no node of the group is ready [group]
@@ -96,14 +100,24 @@ def _english(code: WhyCode, values: _Values) -> str:
             )
         case WhyCode.NO_DEVICE:
             return f"no ready node of group {values['group']} has any {_device(values)}"
-        case WhyCode.QUOTA:
-            return _english_quota(values)
+        case WhyCode.QUOTA | WhyCode.MAINTENANCE:
+            return _english_quota(values) if code is WhyCode.QUOTA else _english_maintenance(values)
         case WhyCode.AFTER if "ok" in values:
             return f"waits for {values['name']} to succeed"
         case WhyCode.PREEMPTING if values["count"] == "1":
             return "one session is giving way to it"
         case _:
             return _EN[code].format_map(values)
+
+
+def _english_maintenance(values: _Values) -> str:
+    until = f" until {values['until']}" if "until" in values else ""
+    return f"no session starts during the maintenance{until}{_message(values, 'message_en', 'message_ko')}"
+
+
+def _message(values: _Values, *names: str) -> str:
+    """What an administrator has to say of it, in the first of these languages that there is."""
+    return next((f": {' '.join(values[name].split())}" for name in names if name in values), "")
 
 
 def _device(values: _Values) -> str:
@@ -192,6 +206,14 @@ _EN: Final[Mapping[WhyCode, str]] = {
     WhyCode.KEPT: "fits, but the room is kept for a session that comes first",
     WhyCode.RESERVED: "the room that is left is reserved for {name} until {until}",
     WhyCode.CALENDAR: "the calendar of group {group} does not let it start in its window {window}, until {until}",
+    WhyCode.NO_ACCESS: "group {group} is not open to user {user} in project {project}; an administrator can open it",
+    WhyCode.BUDGET: (
+        "project {project} has spent its budget of {amount} for this month; it can start when the next month begins, "
+        "{until}, or when the budget is raised"
+    ),
+    WhyCode.GPU_HOURS: (
+        "{subject} {name} has used the {hours} GPU-hours of this month; it can start when the next one begins, {until}"
+    ),
     WhyCode.NOT_BEFORE: "starts at {time}, as asked",
     WhyCode.AFTER: "waits for {name} to end",
     WhyCode.PREEMPTING: "{count} sessions are giving way to it",
@@ -232,6 +254,9 @@ def _korean(code: WhyCode, values: _Values) -> str:
             return f"{values['group']} 그룹에는 {_device(values)} 장치를 가진 준비된 노드가 없습니다"
         case WhyCode.QUOTA:
             return _korean_quota(values)
+        case WhyCode.MAINTENANCE:
+            until = f"{values['until']}까지 " if "until" in values else ""
+            return f"{until}점검 중이라 새로 시작하는 세션이 없습니다{_message(values, 'message_ko', 'message_en')}"
         case WhyCode.AFTER if "ok" in values:
             return f"{values['name']} 세션이 성공하기를 기다립니다"
         case WhyCode.DEPENDENCY_FAILED:
@@ -330,6 +355,15 @@ _KO: Final[Mapping[WhyCode, str]] = {
     WhyCode.KEPT: "자리는 있지만 먼저 시작할 세션을 위해 남겨 둔 자리입니다",
     WhyCode.RESERVED: "남은 자리는 {until}까지 예약({name})되어 있습니다",
     WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window} 시간대이므로 이 세션을 시작할 수 없습니다",
+    WhyCode.NO_ACCESS: "{project} 프로젝트의 사용자 {user}에게는 {group} 그룹이 열려 있지 않아 관리자가 열어 주어야 합니다",
+    WhyCode.BUDGET: (
+        "{project} 프로젝트가 이번 달 예산({amount})을 다 썼습니다. 다음 달이 시작하는 {until}이 되거나 예산이 "
+        "늘어나면 시작할 수 있습니다"
+    ),
+    WhyCode.GPU_HOURS: (
+        "{name}의 이번 달 GPU 사용 한도({hours}시간)를 다 썼습니다. 다음 달이 시작하는 {until}이 되면 시작할 수 "
+        "있습니다"
+    ),
     WhyCode.NOT_BEFORE: "요청하신 시각인 {time}에 시작합니다",
     WhyCode.AFTER: "{name} 세션이 끝나기를 기다립니다",
     WhyCode.PREEMPTING: "다른 세션 {count}개가 자리를 비우는 중입니다",

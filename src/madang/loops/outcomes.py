@@ -128,6 +128,11 @@ class Life:
         elif row.stop_reason == "time" and by_request:
             limit = format_seconds(row.max_seconds or 0)
             self._step(SessionState.FAILED, now, f"passed its maximum run time of {limit}", happened_at=ended_at)
+        elif row.stop_reason == "budget" and by_request:
+            ran = row.started_at is not None or main.started_at is not None
+            end = SessionState.STOPPED if ran else SessionState.CANCELLED
+            reason = f"project {row.project} has spent its budget for this month"
+            self._step(end, now, reason, happened_at=ended_at)
         elif culprit is not None and row.stop_reason == "" and ending.reason is not ExitReason.LOST:
             reason = _named(row, culprit, culprit.exit or Exit(ExitReason.LOST))
             self._step(SessionState.FAILED, now, reason, happened_at=ended_at)

@@ -10,22 +10,26 @@ from datetime import datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.repositories import events, groups, live, nodes, policies, reservations, usage
+from madang.db.repositories import closures, events, groups, live, nodes, notices, policies, reservations, usage
+from madang.db.repositories.closures import Closed
 from madang.db.rows import EventRow, GroupRow, LiveRow, NodeRow, PartRow, ReservationRow, UsageRow
+from madang.domain.access import Access
 from madang.domain.errors import InvalidSlots
+from madang.domain.notices import Maintenance
 from madang.domain.session import ENDED, SessionState
 from madang.scheduling.quotas import Quotas, Subject, Tally
 from madang.scheduling.snapshot import Node, Request, Running, Snapshot
 from madang.scheduling.state import ClusterState
 from madang.schemas.api import GroupPolicy
 from madang.services.cluster import node_of
-from madang.services.live import request_of, running_of
+from madang.services.live import opens_for, request_of, running_of
 
 _log = structlog.get_logger(__name__)
 
 _STATES = {f"session.{state.value}": state for state in SessionState}
 _PLACED = (SessionState.SCHEDULED, SessionState.PREPARING)
 _OF_PEOPLE = ("policy.", "user.", "project.", "domain.")
+_BARS = ("maintenance.", "closures.")
 _AT_ONCE = 2000  # events
 
 
@@ -85,10 +89,12 @@ class Picture:
         self.position = position
         self.groups: dict[str, Group] = {}
         self.rows: dict[str, LiveRow] = {}  # sessions that wait or hold room
+        self.maintenance: Maintenance | None = None
         self._group_of: dict[str, str] = {}  # of nodes
         self._on_node: defaultdict[str, set[str]] = defaultdict(set)  # sessions that hold room of a node
         self._dependents: defaultdict[str, set[str]] = defaultdict(set)
         self._allowed: Mapping[Subject, Mapping[str, int]] = {}
+        self._closed: Closed = {}
         self._tally = Tally()
         self._counted: dict[str, Running] = {}  # as they are in the tally
 
@@ -110,6 +116,8 @@ class Picture:
         for used in await usage.every(connection):
             picture._group(used.resource_group).usage.append(used)
         await picture._read_allowed(connection)
+        await picture._read_maintenance(connection)
+        await picture._read_closed(connection)
         picture._set_nodes(await nodes.every(connection))
         async for rows in live.pages(connection):
             picture.see(rows)
@@ -147,7 +155,7 @@ class Picture:
         changed: set[str] = set()
         touched_nodes: set[str] = set()
         touched_groups: set[str] = set()
-        people = False
+        people = barred = False
         for event in batch:
             state = _STATES.get(event.kind)
             if state is not None and event.session_id is not None:
@@ -163,12 +171,17 @@ class Picture:
                 touched_groups.add(str(event.data["group"]))
             elif event.kind.startswith(_OF_PEOPLE):
                 people = True
+            elif event.kind.startswith(_BARS):
+                barred = True
         if touched_groups:
             await self._read_groups(connection, touched_groups)
         if touched_nodes:
             self._set_nodes(await nodes.some(connection, touched_nodes))
         if people:
             await self._read_allowed(connection)
+        if barred:
+            await self._read_maintenance(connection)
+            await self._read_closed(connection)
         await self.read_again(connection, changed)
 
     async def _read_groups(self, connection: AsyncConnection, names: Iterable[str]) -> None:
@@ -178,9 +191,29 @@ class Picture:
                 self.groups.pop(name, None)
                 continue
             group = self._group(name)
-            group.row = row
+            before, group.row = group.row.access, row
+            if row.access != before:
+                self._open_anew(group, before)
             group.reserved = await reservations.every(connection, name)
             group.rules_changed = group.due = True
+
+    def _open_anew(self, group: Group, before: Access | None) -> None:
+        """The group is open to others than before: those whom it concerns may start now, or may no more."""
+        for session_id in tuple(group.requests):
+            row = self.rows[session_id]
+            if opens_for(before, row) != opens_for(group.row.access, row):
+                self._waits(row)
+
+    async def _read_maintenance(self, connection: AsyncConnection) -> None:
+        self.maintenance = await notices.maintenance(connection)
+        self._all_are_due()
+
+    async def _read_closed(self, connection: AsyncConnection) -> None:
+        """See whose sessions may not start in this month."""
+        self._closed = await closures.every(connection)
+        for group in self.groups.values():
+            for session_id in tuple(group.requests):
+                self._waits(self.rows[session_id])
 
     async def _read_allowed(self, connection: AsyncConnection) -> None:
         """See who may hold how much."""
@@ -243,7 +276,7 @@ class Picture:
 
     def _waits(self, row: LiveRow) -> None:
         try:
-            request = request_of(row)
+            request = request_of(row, self._group(row.resource_group).row.access, self._closed)
         except InvalidSlots as error:
             # Admission lets nobody in who asks for this; a row from elsewhere must not stop everybody's queue.
             _log.error("session_not_understood", session=row.id, error=error.message)
@@ -360,6 +393,10 @@ class Picture:
                 found += [f"{what} {key} of group {name}" for key in _different(left, right)]
         if self._allowed != other._allowed:
             found.append("what people may hold")
+        if self.maintenance != other.maintenance:
+            found.append("maintenance")
+        if self._closed != other._closed:
+            found.append("whose sessions may not start")
         if self._tally.everything() != other._tally.everything():
             found.append("what people hold")
         return found

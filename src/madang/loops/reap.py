@@ -13,12 +13,13 @@ import structlog
 
 from madang.config import Settings
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, containers, events, people, sessions, uploads, users
+from madang.db.repositories import attempts, audit, containers, events, keys, links, people, sessions, uploads, users
 from madang.db.rows import ContainerRow, SessionRow
 from madang.domain.container import ContainerState
 from madang.domain.errors import MadangError, NotFound, StaleEpoch, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.session import ExitReason
+from madang.domain.throttle import NOTHING_AFTER_SECONDS
 from madang.fabric.base import Fabric
 from madang.loops.outcomes import gone
 from madang.loops.settler import Settler
@@ -31,6 +32,7 @@ _HOUSEKEEPING_SECONDS: Final = 600.0
 _UPLOAD_KEPT: Final = timedelta(hours=1)
 _KEY_KEPT: Final = timedelta(hours=24)
 _EVENTS_KEPT: Final = timedelta(days=30)
+_LINK_KEPT: Final = timedelta(days=7)  # so that it says itself why it is not good any more
 
 
 class ReapLoop:
@@ -120,15 +122,19 @@ class ReapLoop:
         await self._database.transaction(write, "reap.removed")
 
     async def _tidy(self) -> None:
-        """Forget uploads nobody used, old idempotency keys and old events."""
+        """Forget uploads nobody used, old idempotency keys, marks of old signed requests and old events."""
         now = self._clock.now()
 
         async def forget(transaction: Transaction) -> None:
             await uploads.forget(transaction, now - _UPLOAD_KEPT)
             await people.forget_keys(transaction, now - _KEY_KEPT)
+            await keys.forget_seen(transaction, now)
             await events.forget(transaction, now - _EVENTS_KEPT)
-            if self._settings.audit_days:
-                await audit.forget(transaction, now - timedelta(days=self._settings.audit_days))
+            await attempts.forget(transaction, now - timedelta(seconds=NOTHING_AFTER_SECONDS))
+            await links.forget(transaction, now - _LINK_KEPT)
+            days = await audit.days(transaction.connection, self._settings.audit_days)
+            if days:
+                await audit.forget(transaction, now - timedelta(days=days))
 
         await self._database.transaction(forget, "reap.tidy")
         kept = await self._database.read(uploads.ids)

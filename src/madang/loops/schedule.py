@@ -22,7 +22,7 @@ from madang.loops.picture import Group, Picture
 from madang.scheduling.plan import plan
 from madang.scheduling.policy import Policy
 from madang.scheduling.snapshot import Snapshot
-from madang.services.cluster import policy_of
+from madang.services.cluster import pause_of, policy_of
 from madang.services.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -77,7 +77,8 @@ class ScheduleLoop:
             "session.terminating",
             *(f"session.{state.value}" for state in ENDED),
             *("node.ready", "node.unreachable", "node.moved", "group.changed", "group.removed"),
-            *("policy.changed", "policy.removed", "policy.laid"),
+            *("policy.changed", "policy.removed", "policy.laid", "maintenance.changed"),
+            "closures.changed",
         )
         self.every_seconds = _LONGEST_SLEEP
         self._picture: Picture | None = None
@@ -229,7 +230,7 @@ class ScheduleLoop:
             group.rules_changed = False
             edges = [*(one.ends for one in policy.windows[:1]), *(one.ends for one in policy.reservations)]
             desk.policy_until = min(edges + ([now.timestamp() + _RULES_SECONDS] if fair else []), default=float("inf"))
-        return replace(desk.policy, quotas=picture.quotas)
+        return replace(desk.policy, quotas=picture.quotas, pause=pause_of(picture.maintenance, now))
 
     async def _write(self, picture: Picture, desk: _Desk, batch: Batch, epoch: int, now: datetime) -> None:
         """All decisions of a pass in one transaction; then the picture shows them, too."""
@@ -303,7 +304,9 @@ def next_moment(snapshot: Snapshot, policy: Policy, now: float) -> float:
         oldest = np.floor((now - requests.arrived) / aging) + 1
         times.append(np.maximum(requests.arrived + oldest * aging, now + aging / 100))
     edges = [window.ends for window in policy.windows]
+    if policy.pause is not None:
+        edges.append(policy.pause.ends)
     for one in policy.reservations:
         edges += [one.starts - policy.reservation_lead_seconds, one.starts, one.ends]
-    times.append(np.array(edges, dtype=np.float64))
+    times.append(np.array([edge for edge in edges if edge < np.inf], dtype=np.float64))
     return min((float(one[one > now].min()) for one in times if (one > now).any()), default=float("inf"))

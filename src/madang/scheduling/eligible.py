@@ -41,6 +41,9 @@ def gate(snapshot: Snapshot, now: float, policy: Policy, *, reasons: bool) -> Ga
     barred = late | early | requests.blocked
     if outside is not None:
         barred |= outside
+    pause = policy.pause if policy.pause is not None and now < policy.pause.ends else None
+    if pause is not None:
+        barred |= True
     rows = np.flatnonzero(~barred)
     found = Gate(Line(rows, _levels(snapshot, rows, now, policy)))
     for row in np.flatnonzero(barred).tolist():
@@ -49,6 +52,8 @@ def gate(snapshot: Snapshot, now: float, policy: Policy, *, reasons: bool) -> Ga
             found.expired.append(Expire(request.id, request.blocked_by))
         elif late[row]:
             found.expired.append(Expire(request.id, Why(WhyCode.DEADLINE, {"time": when(requests.deadline[row])})))
+        elif reasons and pause is not None:
+            found.waits.append(Wait(request.id, pause.why, 0, 0, None))
         elif reasons:
             found.waits.append(_wait(snapshot, row, now, policy, window))
     return found
@@ -59,6 +64,7 @@ def _unconditional(snapshot: Snapshot, now: float, policy: Policy) -> bool:
     requests = snapshot.requests
     return bool(
         not policy.windows
+        and (policy.pause is None or now >= policy.pause.ends)
         and requests.start_at.max() <= now
         and requests.deadline.min() == np.inf
         and not requests.blocked.any()

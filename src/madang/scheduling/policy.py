@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from madang.domain.session import SessionKind
+from madang.domain.why import Why
 from madang.scheduling.quotas import Quotas
 
 Queue = Literal["fifo", "lifo", "drf", "fair-share"]
@@ -47,6 +48,14 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Nobody starts before `ends`, in seconds of the clock of the pass; what runs goes on."""
+
+    why: Why
+    ends: float
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of one resource group.
 
@@ -70,3 +79,4 @@ class Policy:
     preemption: bool = False
     grace_seconds: float = 30.0
     quotas: Quotas = field(default_factory=Quotas)
+    pause: Pause | None = None

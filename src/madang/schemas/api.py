@@ -66,7 +66,8 @@ class SessionCreate(Wire):
     environment: Name = "python"
     command: list[Argument] = Field(default=[], max_length=1024)  # required for batch
     variables: dict[str, Argument] = Field(default={}, max_length=256)
-    slots: dict[str, Amount] = Field(default={"cpu": "1", "mem": "1g"}, max_length=16)
+    slots: dict[str, Amount] = Field(default={}, max_length=16)  # beside the preset; what neither has: 1 cpu, 1g mem
+    preset: Name | None = None  # of its resource group
     processes: int = Field(default=1024, ge=1, le=1_000_000)
     network: NetworkMode | None = None  # null: outbound where a node offers it, else none
     upload: Id | None = None  # an archive from POST /uploads, unpacked into the work directory
@@ -263,11 +264,26 @@ class GroupPolicy(Wire):
     reservation_lead_hours: float = Field(default=4, ge=0, le=720, allow_inf_nan=False)  # room is kept free so early
 
 
+class GroupAccess(Wire):
+    """To whom a resource group is open: to all projects of some domains, to some projects, to some users."""
+
+    domains: list[Name] = Field(default=[], max_length=1000)
+    projects: list[ProjectPath] = Field(default=[], max_length=1000)
+    users: list[UserName] = Field(default=[], max_length=10_000)
+
+
+class GroupPut(GroupPolicy):
+    """A resource group as it shall be. What is left out has its default, but `access`, which stays as it is."""
+
+    access: GroupAccess | Literal["everybody"] | None = None  # null: as it is; of a new group, everybody
+
+
 class ResourceGroup(Wire):
     """A named set of nodes with one queue and its own policy."""
 
     name: str
     policy: GroupPolicy
+    access: GroupAccess | Literal["everybody"] | None = None  # null: not for the caller to know
     nodes: list[str]
     pending: int  # sessions
     running: int  # sessions that hold room
@@ -351,6 +367,7 @@ class Me(Wire):
     role: Literal["admin", "domain_admin", "user"]
     projects: list[MyProject] = []
     scopes: list[str] | None = None  # that the credential is limited to; null: none
+    csrf: str | None = None  # for the header X-CSRF-Token, where the credential is a cookie
 
 
 class PolicyHolder(Wire):
@@ -408,6 +425,7 @@ class UsageRow(Wire):
     slot_seconds: dict[str, float]  # base units times seconds; devices of a kind together as `<kind>.shares`
     device_hours: list[DeviceHours]
     gpu_hours: float
+    cost: str  # exact until here, and rounded only now
 
 
 class UsageReport(Wire):
@@ -416,6 +434,8 @@ class UsageReport(Wire):
     by: Literal["session", "user", "project", "domain"]
     since: datetime
     until: datetime
+    currency: str
+    cost: str  # of all rows, summed before it was rounded
     rows: list[UsageRow]
 
 
@@ -443,9 +463,10 @@ class TokenCreate(Wire):
 
 
 class Token(Wire):
-    """An access token without the secret."""
+    """An access token or a session of a browser, without the secret."""
 
     id: Id
+    kind: Literal["token", "browser"] = "token"
     label: str
     scopes: list[Scope] | None
     created_at: datetime

@@ -110,6 +110,7 @@ class User(Wire):
     role: Role
     domain: str
     active: bool
+    robot: bool = False  # of a project's token
     projects: list[UserProject]  # as far as the caller may see them
     created_at: datetime
 

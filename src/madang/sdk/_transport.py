@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
-from typing import Final, Literal, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator, Mapping
+from typing import IO, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from madang import __version__
 from madang.domain.errors import Unavailable
+from madang.domain.notices import NOTICE_HEADER
 from madang.schemas.api import Problem
 from madang.sdk._events import ServerEvent, read_events
 from madang.sdk._httpx import httpx
@@ -28,6 +31,8 @@ USER_AGENT: Final = f"madang-python/{__version__}"
 API: Final = "/api/v1"
 JSON: Final = {"Content-Type": "application/json"}
 """Headers of a request with a JSON body."""
+_DIGEST: Final = "madang.body"  # of a body that is a stream, for who signs the request
+_PIECE: Final = 256 << 10
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 3.0
 _BUSY: Final = 5.0  # seconds for which a request is sent anew to a server that says it is busy
@@ -46,18 +51,25 @@ class Transport:
         self.connection = connection
         self._patience = patience
         self._met = False
+        self.notice = ""
+        """What the last answer said in NOTICE_HEADER."""
         self._http = httpx.AsyncClient(
             base_url=connection.url,
-            headers={"Authorization": f"Bearer {connection.token}", "User-Agent": USER_AGENT},
+            headers={"User-Agent": USER_AGENT},
+            auth=_Credential(connection),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             trust_env=not connection.is_loopback,
             follow_redirects=False,
+            event_hooks={"response": [self._hear]},
         )
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._http.aclose()
+
+    async def _hear(self, response: httpx.Response) -> None:
+        self.notice = response.headers.get(NOTICE_HEADER, "")
 
     async def call(
         self,
@@ -78,8 +90,7 @@ class Transport:
         retry = _Retry()
         while True:
             try:
-                content = body() if callable(body) else body
-                response = await self._http.request(method, path, params=params, content=content, headers=headers)
+                response = await self._send(method, path, params, body, headers)
                 self._met = True
                 if response.is_success or response.status_code == accept:
                     return response
@@ -88,6 +99,24 @@ class Transport:
                 again = repeatable or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)  # never sent
                 if not again or not await retry.pause(self._limit(error)):
                     raise self._final(error) from None
+
+    async def _send(
+        self, method: Method, path: str, params: Query | None, body: Body | None, headers: Mapping[str, str] | None
+    ) -> httpx.Response:
+        if not callable(body):
+            return await self._http.request(method, path, params=params, content=body, headers=headers)
+        if not self.connection.key:
+            return await self._http.request(method, path, params=params, content=body(), headers=headers)
+        with tempfile.TemporaryFile() as file:  # what is signed has to be known as a whole before it is sent
+            digest = hashlib.sha256()
+            async for piece in body():
+                digest.update(piece)
+                await asyncio.to_thread(file.write, piece)
+            signed = {_DIGEST: digest.hexdigest()}
+            content = _pieces(file)
+            return await self._http.request(
+                method, path, params=params, content=content, headers=headers, extensions=signed
+            )
 
     async def get(self, model: type[M], path: str, params: Query | None = None) -> M:
         """What is at `path`, as a `model`."""
@@ -165,6 +194,25 @@ class Transport:
     def _foreign(self, what: str) -> ApiError:
         detail = f"The server at {self.connection.url} sent a {what} this client cannot read; use the same version."
         return ApiError(Problem(type="about:blank", title="", status=200, code="unknown", detail=detail))
+
+
+class _Credential(httpx.Auth):
+    """Says whose each request is, with a token or a signature of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        body = (request.extensions.get(_DIGEST) or request.content) if self._connection.key else b""
+        target = request.url.raw_path.decode("ascii")
+        request.headers.update(self._connection.authorization(request.method, target, body))
+        yield request
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    await asyncio.to_thread(file.seek, 0)
+    while piece := await asyncio.to_thread(file.read, _PIECE):
+        yield piece
 
 
 class _Retry:

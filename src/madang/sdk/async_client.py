@@ -9,12 +9,17 @@ from madang.schemas.api import Event, Health, Me, ServerInfo
 from madang.sdk._transport import API, Transport
 from madang.sdk.audit import AsyncAudit
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
-from madang.sdk.connection import find_connection
+from madang.sdk.connection import Connection
 from madang.sdk.files import AsyncFiles
+from madang.sdk.finding import find_connection
 from madang.sdk.groups import AsyncGroups, AsyncReservations
+from madang.sdk.keys import AsyncKeys, AsyncProjectTokens
+from madang.sdk.login import AsyncLogin
+from madang.sdk.money import AsyncBudgets, AsyncPrices
 from madang.sdk.people import AsyncDomains, AsyncProjects, AsyncSharing, AsyncUsers
 from madang.sdk.policies import AsyncPolicies
 from madang.sdk.sessions import AsyncSessions
+from madang.sdk.site import AsyncAnnouncements, AsyncMaintenance, AsyncPresets
 from madang.sdk.tokens import AsyncTokens
 from madang.sdk.uploads import AsyncUploads
 from madang.sdk.usage import AsyncUsage
@@ -23,7 +28,8 @@ from madang.sdk.usage import AsyncUsage
 class AsyncClient:
     """A server, seen from Python.
 
-    Without arguments it is the one of MADANG_URL and MADANG_TOKEN, else the one that runs on this machine. `timeout`:
+    Without arguments it is the one of MADANG_URL and MADANG_TOKEN (or MADANG_KEY and MADANG_SECRET, with which each
+    request is signed), else that of the profile, see `madang login`, else the one that runs on this machine. `timeout`:
     seconds for one answer. `patience`: seconds for which a server that has answered before may be away before requests
     and streams give up. Errors are those of `madang.domain.errors`, each with a message that says what to do.
 
@@ -34,9 +40,16 @@ class AsyncClient:
     """
 
     def __init__(
-        self, url: str | None = None, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        connection: Connection | None = None,
+        timeout: float = 60.0,
+        patience: float = 60.0,
     ) -> None:
-        connection = find_connection(url, token)
+        """`connection` says what `url` and `token` cannot: a signing key, or nobody's requests to sign in with."""
+        connection = connection or find_connection(url, token)
         self.url = connection.url
         self._transport = Transport(connection, timeout=timeout, patience=patience)
         self.sessions = AsyncSessions(self._transport)
@@ -50,10 +63,18 @@ class AsyncClient:
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
         self.tokens = AsyncTokens(self._transport)
+        self.project_tokens = AsyncProjectTokens(self._transport)
+        self.keys = AsyncKeys(self._transport)
+        self.login = AsyncLogin(self._transport)
         self.usage = AsyncUsage(self._transport)
+        self.prices = AsyncPrices(self._transport)
+        self.budgets = AsyncBudgets(self._transport)
         self.policies = AsyncPolicies(self._transport)
         self.audit = AsyncAudit(self._transport)
         self.reservations = AsyncReservations(self._transport)
+        self.presets = AsyncPresets(self._transport)
+        self.announcements = AsyncAnnouncements(self._transport)
+        self.maintenance = AsyncMaintenance(self._transport)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -66,6 +87,12 @@ class AsyncClient:
     async def close(self) -> None:
         """Let go of all connections."""
         await self._transport.close()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is said to everybody, as the last answer had it: ids of announcements, and `maintenance-` with the id
+        of a maintenance. Nothing has been asked for them."""
+        return tuple(self._transport.notice.split())
 
     async def me(self) -> Me:
         """Whose token this is."""

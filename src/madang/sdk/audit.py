@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from madang.schemas.api import AuditEntry, Page
-from madang.sdk._transport import API, Transport
+from madang.schemas.money import Retention
+from madang.sdk._transport import API, JSON, Transport
 
 _PAGE: Final = 200
 
@@ -43,3 +44,12 @@ class AsyncAudit:
             for entry in page.items:
                 yield entry
             cursor = page.next
+
+    async def retention(self) -> float:
+        """For how many days it is kept; 0: for ever."""
+        return (await self._transport.get(Retention, f"{API}/audit/retention")).days
+
+    async def keep(self, days: float) -> None:
+        """Keep it for so many days, 0: for ever. What is older is deleted."""
+        body = Retention(days=days).model_dump_json().encode()
+        await self._transport.call("PUT", f"{API}/audit/retention", body=body, headers=JSON)

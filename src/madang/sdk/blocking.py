@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Unpack
+from typing import Literal, Unpack
 
 from madang.domain.rights import Scope
 from madang.domain.session import SessionKind, SessionState
@@ -18,6 +18,7 @@ from madang.schemas.api import (
     Day,
     Event,
     FileEntry,
+    GroupAccess,
     GroupPolicy,
     NewToken,
     NodeState,
@@ -290,16 +291,18 @@ class Groups:
         self._bridge = bridge
 
     def list(self) -> list[ResourceGroup]:
-        """All resource groups."""
+        """Those that are open to you."""
         return self._bridge.run(self._groups.list())
 
     def get(self, name: str) -> ResourceGroup:
         """Raises NotFound."""
         return self._bridge.run(self._groups.get(name))
 
-    def set(self, name: str, policy: GroupPolicy) -> ResourceGroup:
-        """Make a resource group, or give it another policy. See AsyncGroups.set."""
-        return self._bridge.run(self._groups.set(name, policy))
+    def set(
+        self, name: str, policy: GroupPolicy, access: GroupAccess | Literal["everybody"] | None = None
+    ) -> ResourceGroup:
+        """Make a resource group, or change it. See AsyncGroups.set."""
+        return self._bridge.run(self._groups.set(name, policy, access))
 
     def delete(self, name: str) -> None:
         """Delete a resource group without nodes and live sessions. Raises Conflict, Forbidden, NotFound."""
@@ -384,6 +387,14 @@ class Audit:
         return self._bridge.iterate(
             self._audit.list(actor=actor, action=action, target=target, since=since, until=until)
         )
+
+    def retention(self) -> float:
+        """For how many days it is kept; 0: for ever."""
+        return self._bridge.run(self._audit.retention())
+
+    def keep(self, days: float) -> None:
+        """Keep it for so many days, 0: for ever. What is older is deleted."""
+        self._bridge.run(self._audit.keep(days))
 
 
 class Reservations:

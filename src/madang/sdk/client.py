@@ -21,13 +21,18 @@ from madang.sdk.blocking import (
     Uploads,
     Usages,
 )
+from madang.sdk.blocking_keys import Keys, ProjectTokens
+from madang.sdk.blocking_money import Budgets, Prices
 from madang.sdk.blocking_people import Domains, Projects, Sharing, Users
+from madang.sdk.blocking_site import Announcements, Maintenance, Presets
+from madang.sdk.connection import Connection
 
 
 class Client:
     """A server, seen from Python.
 
-    Without arguments it is the one of MADANG_URL and MADANG_TOKEN, else the one that runs on this machine. `timeout`:
+    Without arguments it is the one of MADANG_URL and MADANG_TOKEN (or MADANG_KEY and MADANG_SECRET, with which each
+    request is signed), else that of the profile, see `madang login`, else the one that runs on this machine. `timeout`:
     seconds for one answer. `patience`: seconds for which a server that has answered before may be away before requests
     and streams give up. Errors are those of `madang.domain.errors`, each with a message that says what to do. It may
     be used from several threads.
@@ -39,9 +44,16 @@ class Client:
     """
 
     def __init__(
-        self, url: str | None = None, token: str | None = None, *, timeout: float = 60.0, patience: float = 60.0
+        self,
+        url: str | None = None,
+        token: str | None = None,
+        *,
+        connection: Connection | None = None,
+        timeout: float = 60.0,
+        patience: float = 60.0,
     ) -> None:
-        self._client = AsyncClient(url, token, timeout=timeout, patience=patience)
+        """`connection` says what `url` and `token` cannot: a signing key, or nobody's requests to sign in with."""
+        self._client = AsyncClient(url, token, connection=connection, timeout=timeout, patience=patience)
         self._bridge = Bridge()
         self.url = self._client.url
         self.sessions = Sessions(self._client.sessions, self._bridge)
@@ -55,10 +67,17 @@ class Client:
         self.environments = Environments(self._client.environments, self._bridge)
         self.groups = Groups(self._client.groups, self._bridge)
         self.tokens = Tokens(self._client.tokens, self._bridge)
+        self.project_tokens = ProjectTokens(self._client.project_tokens, self._bridge)
+        self.keys = Keys(self._client.keys, self._bridge)
         self.usage = Usages(self._client.usage, self._bridge)
+        self.prices = Prices(self._client.prices, self._bridge)
+        self.budgets = Budgets(self._client.budgets, self._bridge)
         self.policies = Policies(self._client.policies, self._bridge)
         self.audit = Audit(self._client.audit, self._bridge)
         self.reservations = Reservations(self._client.reservations, self._bridge)
+        self.presets = Presets(self._client.presets, self._bridge)
+        self.announcements = Announcements(self._client.announcements, self._bridge)
+        self.maintenance = Maintenance(self._client.maintenance, self._bridge)
 
     def __enter__(self) -> Client:
         return self
@@ -73,6 +92,11 @@ class Client:
         if self._bridge.running:
             self._bridge.run(self._client.close())
             self._bridge.close()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is said to everybody, as the last answer had it. See AsyncClient.notices."""
+        return self._client.notices
 
     def me(self) -> Me:
         """Whose token this is."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final
+from urllib.parse import urlsplit
 
 import websockets
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -54,7 +55,7 @@ class AsyncExec:
         try:
             socket = await websockets.connect(
                 "ws" + connection.url.removeprefix("http") + path,
-                additional_headers={"Authorization": f"Bearer {connection.token}"},
+                additional_headers=connection.authorization("GET", urlsplit(connection.url).path + path),
                 compression=None,
                 proxy=None if connection.is_loopback else True,
             )

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
-from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy, Page, Reservation, ReservationCreate, ResourceGroup
+from madang.schemas.api import (
+    DEFAULT_GROUP,
+    Day,
+    GroupAccess,
+    GroupPolicy,
+    GroupPut,
+    Page,
+    Reservation,
+    ReservationCreate,
+    ResourceGroup,
+)
 from madang.sdk._transport import API, JSON, Transport
 
 _GROUPS: Final = f"{API}/resource-groups"
@@ -20,22 +30,24 @@ class AsyncGroups:
         self._transport = transport
 
     async def list(self) -> list[ResourceGroup]:
-        """All resource groups."""
+        """Those that are open to you."""
         return (await self._transport.get(Page[ResourceGroup], _GROUPS)).items
 
     async def get(self, name: str) -> ResourceGroup:
         """Raises NotFound."""
         return await self._transport.get(ResourceGroup, f"{_GROUPS}/{name}")
 
-    async def set(self, name: str, policy: GroupPolicy) -> ResourceGroup:
-        """Make a resource group, or give it another policy. For administrators.
+    async def set(
+        self, name: str, policy: GroupPolicy, access: GroupAccess | Literal["everybody"] | None = None
+    ) -> ResourceGroup:
+        """Make a resource group, or give it another policy, and say to whom it is open (None: as it was).
 
-        To change a part: `await groups.set(name, group.policy.model_copy(update={"queue": "fifo"}))`. Raises Forbidden,
-        and InvalidInput for a calendar with a gap or an overlap.
+        For administrators. To change a part: `groups.set(name, group.policy.model_copy(update={"queue": "fifo"}))`.
+        Raises Forbidden, NotFound for somebody whom there is not, and InvalidInput for a calendar with a gap or an
+        overlap.
         """
-        response = await self._transport.call(
-            "PUT", f"{_GROUPS}/{name}", body=policy.model_dump_json().encode(), headers=JSON
-        )
+        body = GroupPut(**policy.model_dump(), access=access).model_dump_json().encode()
+        response = await self._transport.call("PUT", f"{_GROUPS}/{name}", body=body, headers=JSON)
         return self._transport.parse(ResourceGroup, response.content)
 
     async def delete(self, name: str) -> None:

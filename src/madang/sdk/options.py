@@ -38,6 +38,7 @@ class SessionOptions(TypedDict, total=False):
     after_ok: Sequence[Session | str]  # those that have to succeed first
     preemptible: bool | None
     reservation: str | None
+    preset: str | None  # of the resource group; `slots` beside it count instead, slot by slot
     project: str | None  # whose session it is; None: the default project, or one's only one
 
 

@@ -12,6 +12,7 @@ from madang.domain.devices import Claim, claim_of, counted
 from madang.domain.errors import Forbidden, ImpossibleRequest, InvalidInput, InvalidSlots, Unavailable
 from madang.domain.names import check_variables
 from madang.domain.people import Caller
+from madang.domain.presets import filled
 from madang.domain.session import Layout, SessionKind
 from madang.domain.slots import Slots
 from madang.schemas.agent import NetworkMode
@@ -44,7 +45,8 @@ class Admitted:
 def admit(request: SessionCreate, known: Known, caller: Caller, now: datetime) -> Admitted:
     """Raises InvalidInput, InvalidSlots, ImpossibleRequest, Forbidden, or Unavailable when no node has joined yet."""
     command = _command(request)
-    slots = _slots(request)
+    _require_group(request, known)
+    slots = _slots(request, known)
     claim = claim_of(slots, request.models)
     if request.layout is not Layout.ANY and request.size == 1:
         raise InvalidInput(f"The layout '{request.layout}' is for several containers; say how many with --size.")
@@ -53,12 +55,8 @@ def admit(request: SessionCreate, known: Known, caller: Caller, now: datetime) -
     _check_times(request, now)
     if not known.nodes:
         raise Unavailable("No node has joined yet. Try again in a moment.")
-    group = known.groups.get(request.resource_group)
-    if group is None:
-        names = ", ".join(sorted(known.groups))
-        raise InvalidInput(f"There is no resource group '{request.resource_group}'. Known are: {names}.")
-    _check_calendar(request, claim, group.policy.calendar)
-    network = _place(request, Wanted(counted(slots), claim, request.size, request.layout), known.nodes)
+    _check_calendar(request, claim, known.groups[request.resource_group].policy.calendar)
+    network = _place(request, Wanted(counted(slots), claim, request.size, request.layout), known)
     preemptible = request.kind is SessionKind.BATCH if request.preemptible is None else request.preemptible
     return Admitted(command, slots, claim, network, preemptible)
 
@@ -83,10 +81,29 @@ def _command(request: SessionCreate) -> list[str]:
     return command
 
 
-def _slots(request: SessionCreate) -> Slots:
-    slots = Slots.parse(dict(request.slots))
+def _require_group(request: SessionCreate, known: Known) -> None:
+    """Raises InvalidInput for a group that there is not, or that is not open to the session, naming those that are."""
+    if request.resource_group in known.groups:
+        return
+    names = ", ".join(sorted(known.groups)) or "none; ask an administrator"
+    whose = f" for project '{request.project}'" if request.project else ""
+    raise InvalidInput(f"There is no resource group '{request.resource_group}'{whose}. Known are: {names}.")
+
+
+def _slots(request: SessionCreate, known: Known) -> Slots:
+    """What is asked for, with the preset and what everybody gets who says nothing."""
+    given = dict(request.slots)
+    if request.preset is not None:
+        presets = known.presets.get(request.resource_group, {})
+        if request.preset not in presets:
+            raise InvalidInput(
+                f"Group '{request.resource_group}' has no preset '{request.preset}'. Known are: "
+                f"{', '.join(sorted(presets)) or 'none; say what it needs with --cpu, --mem, --gpu'}."
+            )
+        given = filled(presets[request.preset].slots, given)
+    slots = Slots.parse(given)
     for name in DEFAULT_SLOTS:
-        if name in request.slots and not slots.amount(name):
+        if name in given and not slots.amount(name):
             raise InvalidSlots(f"{name}: a session needs more than nothing of it.")
     slots = Slots({**DEFAULT_SLOTS, **slots})
     if slots["mem"] < _LEAST_MEM:
@@ -147,21 +164,21 @@ def _rule(window: CalendarWindow) -> str:
     return f"{window.name}: {kinds}, {window.gpus} devices"
 
 
-def _place(request: SessionCreate, wanted: Wanted, nodes: Sequence[NodeRow]) -> NetworkMode:
+def _place(request: SessionCreate, wanted: Wanted, known: Known) -> NetworkMode:
     """The network of the session, after looking at which nodes could ever hold it."""
-    name = request.resource_group
+    name, nodes = request.resource_group, known.nodes
     members = [node for node in nodes if node.resource_group == name]
     if not members:
         raise ImpossibleRequest(f"Resource group '{name}' has no nodes. Choose another group, or ask an administrator.")
     suited = [node for node in members if request.environment in node.environments]
     if not suited:
-        known = sorted({environment for node in members for environment in node.environments})
-        raise InvalidInput(f"There is no environment '{request.environment}'. Known are: {', '.join(known) or 'none'}.")
+        names = ", ".join(sorted({environment for node in members for environment in node.environments})) or "none"
+        raise InvalidInput(f"There is no environment '{request.environment}'. Known are: {names}.")
     network = _network(request, suited)
     try:
         require_possible(wanted, [node for node in suited if network in node.report.networks], name)
     except ImpossibleRequest as error:
-        for other in sorted({node.resource_group for node in nodes} - {name}):
+        for other in sorted(known.groups.keys() - {name}):
             able = [node for node in nodes if node.resource_group == other and _suits(node, request, network)]
             if is_possible(wanted, able):
                 raise ImpossibleRequest(f"{error.message} Group '{other}' could hold it: --group {other}.") from None

@@ -7,13 +7,15 @@ from typing import cast
 from pydantic import JsonValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.engine import Database
-from madang.db.repositories import audit
+from madang.db.engine import Database, Transaction
+from madang.db.repositories import audit, site
 from madang.db.rows import AuditFilter, AuditRow
 from madang.domain.errors import InvalidInput
+from madang.domain.ids import Clock
 from madang.domain.people import Caller
 from madang.domain.rights import Right
 from madang.schemas.api import AuditEntry, Page
+from madang.schemas.money import Retention
 
 __all__ = ["AuditFilter", "AuditService"]
 
@@ -21,8 +23,11 @@ __all__ = ["AuditFilter", "AuditService"]
 class AuditService:
     """Administrators see all of it, those of a domain what happened in that."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock, days: float) -> None:
+        """`days`: how long it is kept while nobody has said anything else; 0: for ever."""
         self._database = database
+        self._clock = clock
+        self._days = days
 
     async def list(
         self, caller: Caller, wanted: AuditFilter = AuditFilter(), *, limit: int = 50, cursor: str | None = None
@@ -40,6 +45,26 @@ class AuditService:
         return Page[AuditEntry](
             items=[_view(row) for row in rows[:limit]], next=str(rows[limit - 1].id) if len(rows) > limit else None
         )
+
+    async def retention(self, caller: Caller) -> Retention:
+        """For how long it is kept."""
+        caller.require(Right.AUDIT_KEEP)
+        return Retention(days=await self._database.read(lambda connection: audit.days(connection, self._days)))
+
+    async def keep(self, caller: Caller, retention: Retention) -> Retention:
+        """Keep it so long from now on: what is older goes within minutes, and nothing brings it back."""
+        caller.require(Right.AUDIT_KEEP)
+
+        async def save(transaction: Transaction) -> Retention:
+            now = self._clock.now()
+            before = await audit.days(transaction.connection, self._days)
+            await site.put(transaction, audit.DAYS, retention.days, now)
+            target = audit.Target(audit.DAYS, "audit")
+            values = {"before": {"days": before}, "after": {"days": retention.days}}
+            await audit.record(transaction, caller, "audit.retention", target, now, **values)
+            return retention
+
+        return await self._database.transaction(save, "audit.retention")
 
 
 def _view(row: AuditRow) -> AuditEntry:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from madang.db.engine import Database
 from madang.db.hub import Hub
-from madang.db.repositories import groups, nodes
-from madang.db.rows import GroupRow, NodeRow
+from madang.db.repositories import groups, nodes, presets
+from madang.db.rows import GroupRow, NodeRow, PresetRow
+from madang.domain.people import Membership
 
 _FRESH_SECONDS: Final = 2.0
 
@@ -21,6 +22,18 @@ class Known:
 
     nodes: Sequence[NodeRow] = ()
     groups: Mapping[str, GroupRow] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, PresetRow]] = field(default_factory=dict)  # by group and name
+
+    def open_to(self, user_id: str, project: Membership) -> Known:
+        """With those groups only that are open to sessions of a user in a project."""
+        if all(group.access is None for group in self.groups.values()):
+            return self
+        mine = {
+            name: group
+            for name, group in self.groups.items()
+            if group.access is None or group.access.opens_for(user_id, project.project_id, project.domain_id)
+        }
+        return replace(self, groups=mine)
 
 
 class Catalog:
@@ -28,14 +41,18 @@ class Catalog:
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._database = database
-        self._changed = hub.subscribe("node.ready", "node.unreachable", "node.moved", "group.changed", "group.removed")
+        of_nodes = ("node.ready", "node.unreachable", "node.moved")
+        self._changed = hub.subscribe(*of_nodes, "group.changed", "group.removed", "preset.changed")
         self._known = Known()
         self._until = 0.0
 
     async def known(self) -> Known:
         """All nodes and groups."""
-        if time.monotonic() > self._until or await self._changed.wait(0):
+        if time.monotonic() > self._until or self._changed.take():
             found = {group.name: group for group in await self._database.read(groups.every)}
-            self._known = Known(await self._database.read(nodes.every), found)
+            offered: dict[str, dict[str, PresetRow]] = {}
+            for preset in await self._database.read(presets.every):
+                offered.setdefault(preset.resource_group, {})[preset.name] = preset
+            self._known = Known(await self._database.read(nodes.every), found, offered)
             self._until = time.monotonic() + (_FRESH_SECONDS if self._known.nodes else 0)
         return self._known

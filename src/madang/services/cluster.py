@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
 
 from madang.db.rows import GroupRow, NodeRow, ReservationRow, ScheduleRow, UsageRow
 from madang.domain.calendar import Once, Weekly, occurrence_from, parse_weekly, windows_from, zone_of
 from madang.domain.devices import counted
-from madang.scheduling.policy import Policy, Reservation, Weights, Window
+from madang.domain.notices import Maintenance
+from madang.domain.why import Value, Why, WhyCode
+from madang.scheduling.eligible import when
+from madang.scheduling.policy import Pause, Policy, Reservation, Weights, Window
 from madang.scheduling.snapshot import Device, Node
 from madang.schemas.api import GroupPolicy
 
@@ -50,6 +54,17 @@ def policy_of(group: GroupRow, reserved: Iterable[ReservationRow], usage: Iterab
         preemption=policy.preemption,
         grace_seconds=policy.preemption_grace_seconds,
     )
+
+
+def pause_of(maintenance: Maintenance | None, now: datetime) -> Pause | None:
+    """The pause of a maintenance that is on."""
+    if maintenance is None or not maintenance.on(now):
+        return None
+    values: dict[str, Value] = {f"message_{language}": said for language, said in maintenance.message.items()}
+    if maintenance.until is None:
+        return Pause(Why(WhyCode.MAINTENANCE, values), math.inf)
+    ends = maintenance.until.timestamp()
+    return Pause(Why(WhyCode.MAINTENANCE, {"until": when(ends), **values}), ends)
 
 
 def schedule_of(row: ScheduleRow) -> tuple[Weekly | Once, tzinfo]:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import audit, groups, nodes
+from madang.db.repositories.access import by_names, names
+from madang.db.rows import GroupRow
 from madang.domain.calendar import check_calendar, zone_of
 from madang.domain.errors import Conflict, NotFound
 from madang.domain.ids import Clock
 from madang.domain.people import Caller
 from madang.domain.rights import Right
-from madang.schemas.api import DEFAULT_GROUP, GroupPolicy, ResourceGroup
+from madang.schemas.api import DEFAULT_GROUP, GroupAccess, GroupPolicy, ResourceGroup
 from madang.services.cluster import weekly_windows
+
+Everybody = Literal["everybody"]
 
 
 class GroupService:
-    """Everybody who is signed in may see all groups; administrators change them."""
+    """Everybody sees the groups that are open to them; administrators see all, and change them."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def list(self, caller: Caller) -> Sequence[ResourceGroup]:
-        """All groups, by name."""
+        """By name; to whom they are open is told to administrators."""
         caller.require(Right.CLUSTER_SEE)
 
         async def read(connection: AsyncConnection) -> list[ResourceGroup]:
@@ -37,17 +42,18 @@ class GroupService:
                 ResourceGroup(
                     name=group.name,
                     policy=group.policy,
+                    access=await _access(connection, group) if caller.is_admin else None,
                     nodes=members.get(group.name, []),
                     pending=loads[group.name].pending if group.name in loads else 0,
                     running=loads[group.name].holding if group.name in loads else 0,
                 )
-                for group in await groups.every(connection)
+                for group in await groups.seen_by(connection, caller)
             ]
 
         return await self._database.read(read)
 
     async def get(self, caller: Caller, name: str) -> ResourceGroup:
-        """Raises NotFound, naming those there are."""
+        """Raises NotFound, naming those that the caller may see."""
         found = await self.list(caller)
         for group in found:
             if group.name == name:
@@ -55,10 +61,13 @@ class GroupService:
         known = ", ".join(group.name for group in found)
         raise NotFound(f"There is no resource group '{name[:60]}'. Known are: {known}.")
 
-    async def put(self, caller: Caller, name: str, policy: GroupPolicy) -> ResourceGroup:
-        """Make a group, or give it another policy; what runs goes on.
+    async def put(
+        self, caller: Caller, name: str, policy: GroupPolicy, access: GroupAccess | Everybody | None = None
+    ) -> ResourceGroup:
+        """Make a group, or give it another policy, and say to whom it is open; None: as it is, a new one to everybody.
 
-        Raises Forbidden, and InvalidInput for an unknown time zone or a calendar with a gap or an overlap.
+        What runs goes on; who may use it no more waits in vain. Raises Forbidden, NotFound for somebody whom there is
+        not, and InvalidInput for an unknown time zone or a calendar with a gap or an overlap.
         """
         caller.require(Right.CLUSTER_CHANGE)
         zone_of(policy.timezone)
@@ -68,9 +77,13 @@ class GroupService:
         async def save(transaction: Transaction) -> None:
             now = self._clock.now()
             found = await groups.lock(transaction, name)
-            await groups.save(transaction, name, policy, now)
-            before = None if found is None else found.policy.model_dump(mode="json")
-            after = policy.model_dump(mode="json")
+            opened = None if found is None else found.access
+            if access is not None:
+                opened = None if access == "everybody" else await by_names(transaction.connection, access)
+            await groups.save(transaction, name, policy, now, opened)
+            row = GroupRow(name, policy, now, opened)
+            before = None if found is None else await _values(transaction.connection, found)
+            after = await _values(transaction.connection, row)
             target = audit.Target(name, name)
             await audit.record(transaction, caller, "group.set", target, now, before=before, after=after)
 
@@ -104,3 +117,14 @@ class GroupService:
             await audit.record(transaction, caller, "group.delete", audit.Target(name, name), now)
 
         await self._database.transaction(remove, "group.delete")
+
+
+async def _access(connection: AsyncConnection, group: GroupRow) -> GroupAccess | Everybody:
+    return "everybody" if group.access is None else await names(connection, group.access)
+
+
+async def _values(connection: AsyncConnection, group: GroupRow) -> dict[str, object]:
+    """For the audit."""
+    access = await _access(connection, group)
+    told = access if access == "everybody" else access.model_dump(mode="json")
+    return {**group.policy.model_dump(mode="json"), "access": told}

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from types import MappingProxyType
 
+from madang.db.repositories.closures import Closed
 from madang.db.rows import DependencyRow, LiveRow, PartRow
+from madang.domain.access import Access
 from madang.domain.devices import Share, claim_of, counted
 from madang.domain.session import ENDED, SessionState
 from madang.domain.why import Why, WhyCode
 from madang.scheduling.snapshot import Part, Request, Running
+from madang.services.spending import closed_for
 
 
-def request_of(row: LiveRow) -> Request:
-    """A waiting session as the scheduler sees it. Raises InvalidSlots."""
+def request_of(row: LiveRow, access: Access | None = None, closed: Closed = MappingProxyType({})) -> Request:
+    """A waiting session as the scheduler sees it, in a group that is open so far. Raises InvalidSlots."""
     return Request(
         id=row.id,
         slots=counted(row.slots),
@@ -30,7 +34,7 @@ def request_of(row: LiveRow) -> Request:
         start_at=_seconds(row.start_at),
         max_seconds=row.max_seconds,
         deadline=_seconds(row.deadline),
-        blocked_by=_blocked_by(row.dependencies),
+        blocked_by=_blocked_by(row.dependencies) or _shut_out(row, access) or closed_for(row, closed),
         reservation=row.reservation or "",
         gave_way_to=row.preempted_for or "",
     )
@@ -70,6 +74,17 @@ def _ends(row: LiveRow) -> float | None:
         return row.stop_requested_at.timestamp() + row.stop_grace_seconds
     began = row.started_at or row.held_since
     return began.timestamp() + row.max_seconds if began is not None and row.max_seconds is not None else None
+
+
+def opens_for(access: Access | None, row: LiveRow) -> bool:
+    """Whether a group is open to a session."""
+    return access is None or access.opens_for(row.owner_id, row.project_id, row.domain_id)
+
+
+def _shut_out(row: LiveRow, access: Access | None) -> Why | None:
+    if opens_for(access, row):
+        return None
+    return Why(WhyCode.NO_ACCESS, {"group": row.resource_group, "user": row.owner, "project": row.project})
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -18,21 +18,22 @@ from madang.services.views import node_view
 
 
 class NodeService:
-    """Nodes as the watch loop saw them last. Everybody who is signed in may see them all."""
+    """Nodes as the watch loop saw them last. Everybody sees those of the resource groups that are open to them."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def list(self, caller: Caller) -> Sequence[NodeState]:
-        """All nodes, by name."""
+        """By name."""
         caller.require(Right.CLUSTER_SEE)
 
         async def read(connection: AsyncConnection) -> list[NodeState]:
             uses: dict[str, list[DeviceUse]] = {}
             for use in await containers.device_uses(connection):
                 uses.setdefault(use.node, []).append(use)
-            rows = await nodes.every(connection, with_use=True)
+            seen = {group.name for group in await groups.seen_by(connection, caller)}
+            rows = [row for row in await nodes.every(connection, with_use=True) if row.resource_group in seen]
             return [node_view(row, uses.get(row.name, ()), caller) for row in rows]
 
         return await self._database.read(read)

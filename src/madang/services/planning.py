@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.repositories import groups, live, nodes, policies, reservations, usage
+from madang.db.repositories import closures, groups, live, nodes, policies, reservations, usage
+from madang.db.repositories.closures import Closed
 from madang.db.rows import DependencyRow, GroupRow, LiveRow, NodeRow, ReservationRow, SessionRow, UsageRow
 from madang.domain.people import Caller
 from madang.domain.session import SessionState
@@ -32,6 +33,7 @@ class Prospect:
     reserved: Sequence[ReservationRow]
     usage: Sequence[UsageRow]
     quotas: Quotas
+    closed: Closed
     now: datetime
 
 
@@ -51,6 +53,7 @@ async def read_prospect(
         await reservations.every(connection, name),
         await usage.every(connection, name),
         await _quotas(connection),
+        await closures.every(connection),
         now,
     )
 
@@ -69,7 +72,7 @@ def answer(prospect: Prospect, caller: Caller) -> PlanAnswer:
     asked = prospect.waiting[-1]
     snapshot = Snapshot.of(
         [node_of(node) for node in prospect.nodes if node.ready],
-        [request_of(one) for one in prospect.waiting],
+        [request_of(one, prospect.group.access, prospect.closed) for one in prospect.waiting],
         [running_of(one) for one in prospect.holding],
     )
     policy = policy_of(prospect.group, prospect.reserved, prospect.usage, prospect.now)

@@ -118,6 +118,7 @@ class ProjectService:
             project = await self._locked(transaction, caller, domain, name)
             _check_expiry(request.expires_at, now)
             before = await _member(transaction.connection, project, user)
+            _check_person(before)
             found = before.user_id if before is not None else (await users.named(transaction.connection, user)).id
             await projects.set_member(transaction, project, found, request.role, at=now, expires_at=request.expires_at)
             await projects.require_owner(transaction, project)
@@ -138,6 +139,7 @@ class ProjectService:
             found = await _member(transaction.connection, project, user)
             if found is None:
                 raise NotFound(f"'{user[:60]}' is not in the project '{project.path}'.")
+            _check_person(found)
             await projects.remove_member(transaction, project, found.user_id)
             await projects.require_owner(transaction, project)
             now = self._clock.now()
@@ -174,6 +176,15 @@ async def _record(
     await audit.record(
         transaction, caller, "project.member", _target(project), now, before=_place(before), after=_place(after)
     )
+
+
+def _check_person(row: MemberRow | None) -> None:
+    """Raises Conflict."""
+    if row is not None and row.robot:
+        raise Conflict(
+            f"'{row.user}' is the robot of a token of the project: what it may do is said when the token is made. Take "
+            f"that back ('madang token ls --project {row.project}' shows its id) and make another."
+        )
 
 
 def _place(row: MemberRow | None) -> dict[str, object] | None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from madang.db.engine import Database, Transaction
+from madang.db.engine import Transaction
 from madang.db.repositories import audit, projects, session_documents, sessions
-from madang.db.repositories.session_documents import PageOf, SessionDocuments
+from madang.db.repositories.session_documents import PageOf
 from madang.db.rows import SessionRow
 from madang.domain.errors import Conflict, InvalidInput, NotFound
-from madang.domain.ids import Clock
 from madang.domain.people import Caller
 from madang.domain.rights import Right
 from madang.domain.session import ENDED, SessionState
-from madang.fabric.base import Fabric
 from madang.schemas.api import Page, Session, SessionQuery
-from madang.services.catalog import Catalog
 from madang.services.contents import checked
-from madang.services.room import Room
 from madang.services.submission import SessionSubmission, target_of
 
 _ANY: Final = SessionQuery()
@@ -27,10 +23,6 @@ _GRACE_LIMIT: Final = 3600.0
 
 class SessionService(SessionSubmission):
     """`ref` is a session's id, or its name: then the caller's live session of that name, else the newest one."""
-
-    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: Catalog, room: Room) -> None:
-        super().__init__(database, fabric, clock, catalog, room)
-        self._documents = SessionDocuments(database)
 
     async def get(self, caller: Caller, ref: str) -> Session:
         """Raises NotFound, also when the caller has no right to see it."""

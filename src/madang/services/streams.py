@@ -82,7 +82,7 @@ class StreamService:
         """Events behind `after`; all that are kept when it is absent. None is a keep-alive tick.
 
         With a session it ends behind that session's last event. Without one an administrator sees all events,
-        others their own.
+        others their own, and what is announced to all.
         """
         caller.require_scope(Right.SESSION_SEE)
         position = event_position(after)

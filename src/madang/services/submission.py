@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import audit, groups, people, policies, reservations, session_documents, sessions, uploads
+from madang.db.repositories.session_documents import SessionDocuments
 from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.errors import Conflict, Forbidden, IdempotencyMismatch, InvalidInput, NotFound
@@ -27,21 +28,34 @@ from madang.services.admission import admit
 from madang.services.catalog import Catalog, Known
 from madang.services.cluster import schedule_of
 from madang.services.contents import SessionContents
+from madang.services.notices import NoticeService
 from madang.services.planning import Prospect, answer, read_prospect
 from madang.services.room import Room
+from madang.services.spending import require_means
 
 _KEY_LIMIT: Final = 255
 
 
 class SessionSubmission(SessionContents):
-    """Errors of all: InvalidInput, InvalidSlots, ImpossibleRequest, Forbidden, Unavailable, NotFound for what the
-    request names and the caller may not know of."""
+    """Errors of all: InvalidInput, InvalidSlots, ImpossibleRequest, Forbidden, Unavailable, UnderMaintenance, NotFound
+    for what the request names and the caller may not know of."""
 
-    def __init__(self, database: Database, fabric: Fabric, clock: Clock, catalog: Catalog, room: Room) -> None:
+    def __init__(
+        self,
+        database: Database,
+        fabric: Fabric,
+        clock: Clock,
+        *,
+        catalog: Catalog,
+        room: Room,
+        notices: NoticeService,
+    ) -> None:
         super().__init__(database, fabric)
         self._clock = clock
         self._catalog = catalog
+        self._documents = SessionDocuments(database)
         self._room = room
+        self._notices = notices
 
     async def create(self, caller: Caller, request: SessionCreate, idempotency_key: str | None = None) -> Session:
         """Accept a session; it is durable when this returns.
@@ -56,6 +70,7 @@ class SessionSubmission(SessionContents):
         self._room.require()
         digest = hashlib.sha256(request.model_dump_json().encode()).digest()
         known = await self._catalog.known()
+        maintenance = await self._notices.maintenance()
         session_id = new_id()
         now = self._clock.now()
 
@@ -67,10 +82,12 @@ class SessionSubmission(SessionContents):
                 if used is not None:
                     return await _replay(connection, caller, used, digest)
             # After the key: what was accepted before is answered again, also when it would be refused by now.
+            if maintenance is not None:
+                maintenance.require_over(now)
             row = _row(session_id, caller, request, known, now)
             await _check_reservation(connection, caller, request, now)
             waits_for = await _dependencies(connection, caller, row, request)
-            row = await _limited(transaction, row, request)
+            row = await _limited(transaction, row, request, now)
             row = replace(
                 row,
                 after=tuple(one.on_session_id for one in waits_for if not one.ok),
@@ -90,13 +107,18 @@ class SessionSubmission(SessionContents):
     async def plan(self, caller: Caller, request: SessionCreate) -> PlanAnswer:
         """What would become of the session if it were created now; nothing is kept of it."""
         known = await self._catalog.known()
+        maintenance = await self._notices.maintenance()
         now = self._clock.now()
+        if maintenance is not None:
+            maintenance.require_over(now)
         row = _row(new_id(), caller, request, known, now)
 
         async def read(connection: AsyncConnection) -> Prospect:
             await _check_reservation(connection, caller, request, now)
             waits_for = await _dependencies(connection, caller, row, request)
-            limited = _asked_within(row, request, await policies.rules(connection, row))
+            rules = await policies.rules(connection, row)
+            limited = _asked_within(row, request, rules)
+            await require_means(connection, row, rules, now)
             return await read_prospect(connection, limited, waits_for, now)
 
         prospect = await self._database.read(read)
@@ -106,8 +128,8 @@ class SessionSubmission(SessionContents):
 
 def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, now: datetime) -> SessionRow:
     """The session as it will wait, without what it waits for."""
-    admitted = admit(request, known, caller, now)
     project = _project(request, caller)
+    admitted = admit(request, known.open_to(caller.user_id, project), caller, now)
     return SessionRow(
         id=session_id,
         owner_id=caller.user_id,
@@ -146,7 +168,7 @@ def _row(session_id: str, caller: Caller, request: SessionCreate, known: Known, 
     )
 
 
-async def _limited(transaction: Transaction, row: SessionRow, request: SessionCreate) -> SessionRow:
+async def _limited(transaction: Transaction, row: SessionRow, request: SessionCreate, now: datetime) -> SessionRow:
     """The session as the policies allow it. Raises LimitExceeded.
 
     Whoever else creates one that counts for the same limits waits until this transaction has ended: so as many are
@@ -154,6 +176,7 @@ async def _limited(transaction: Transaction, row: SessionRow, request: SessionCr
     """
     rules = await policies.rules(transaction.connection, row)
     row = _asked_within(row, request, rules)
+    await require_means(transaction.connection, row, rules, now)
     counted = [one for one in rules if one.limits.sessions is not None or one.limits.pending is not None]
     if counted:
         await policies.hold_counts(transaction, row, counted)

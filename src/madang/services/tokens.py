@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
@@ -21,6 +21,7 @@ from madang.domain.rights import Right, Scope
 from madang.schemas.api import NewToken, Token, TokenCreate
 
 _FORM: Final = re.compile(r"mdg_[A-Za-z0-9_-]{43}")
+_BROWSER: Final = re.compile(r"mdb_[A-Za-z0-9_-]{43}")
 _REMEMBER_SECONDS: Final = 5.0  # a membership may end meanwhile
 _REMEMBER_AT_MOST: Final = 4096
 _USED_EVERY: Final = timedelta(seconds=60)  # so often at most is written when it was last used
@@ -33,7 +34,9 @@ class TokenService:
     A good token is remembered for some seconds; a change of any token makes every manager forget all at once.
     """
 
-    def __init__(self, database: Database, hub: Hub, clock: Clock) -> None:
+    def __init__(self, database: Database, hub: Hub, clock: Clock, browser_idle: timedelta) -> None:
+        """`browser_idle`: a browser that asked for nothing so long is signed out."""
+        self._idle = browser_idle
         self._database = database
         self._clock = clock
         self._hub = hub
@@ -44,15 +47,23 @@ class TokenService:
         """Whose token this is. Raises Unauthorized when it is malformed, unknown, expired or revoked."""
         if not _FORM.fullmatch(token):
             raise Unauthorized("The token is malformed: it is 'mdg_' and 43 letters, digits, '-' and '_'.")
-        digest = _digest(token)
-        if await self._changed.wait(0):
+        return await self._known(_digest(token))
+
+    async def authenticate_browser(self, secret: str) -> Caller:
+        """Whose browser carries this secret in its cookie. Raises Unauthorized."""
+        if not _BROWSER.fullmatch(secret):
+            raise Unauthorized("The cookie is malformed. Sign in again.")
+        return await self._known(_digest(secret))
+
+    async def _known(self, digest: bytes) -> Caller:
+        if self._changed.take():
             self._remembered.clear()
         remembered = self._remembered.get(digest)
         if remembered is not None and time.monotonic() < remembered[1]:
             return remembered[0]
         now = self._clock.now()
         found = await self._database.read(lambda connection: tokens.by_digest(connection, digest, now))
-        caller = _caller(found, now)
+        caller = self._caller(found, now)
         assert found is not None  # noqa: S101 - it has a caller
         if found.last_used_at is None or now - found.last_used_at >= _USED_EVERY:
             await self._database.transaction(
@@ -75,13 +86,9 @@ class TokenService:
         """A token for the caller. Raises Forbidden for a scope that the caller's own credential lacks, InvalidInput."""
         caller.require(Right.ACCOUNT_CHANGE, owner_id=caller.user_id)
         now = self._clock.now()
-        if request.expires_at is not None and request.expires_at <= now:
-            raise InvalidInput(f"The token would have expired already: it is {now:%Y-%m-%d %H:%M} UTC now.")
-        scopes = caller.scopes if request.scopes is None else frozenset(Scope(one) for one in request.scopes)
-        if caller.scopes is not None and scopes is not None and not scopes <= caller.scopes:
-            more = ", ".join(sorted(scopes - caller.scopes))
-            raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
-        token, new = _new(caller.user_id, request.label, now, request.expires_at, scopes)
+        check_expiry(request.expires_at, now)
+        scopes = allowed_scopes(caller, request.scopes)
+        token, new = make_credential(caller.user_id, request.label, now, expires_at=request.expires_at, scopes=scopes)
 
         async def save(transaction: Transaction) -> None:
             await tokens.add(transaction, new)
@@ -93,15 +100,7 @@ class TokenService:
             await audit.record(transaction, caller, "token.create", target, now, after=after)
 
         await self._database.transaction(save, "token.create")
-        made = Token(
-            id=new.id,
-            label=new.label,
-            scopes=None if scopes is None else sorted(scopes),
-            created_at=now,
-            expires_at=new.expires_at,
-            last_used_at=None,
-        )
-        return NewToken(**made.model_dump(), token=token)
+        return new_view(new, token)
 
     async def revoke(self, caller: Caller, token_id: str) -> None:
         """Take one of the caller's tokens back; streams that it opened end. Raises NotFound."""
@@ -125,11 +124,22 @@ class TokenService:
 
     async def _still(self, caller: Caller) -> bool:
         now = self._clock.now()
-        found = await self._database.read(lambda connection: tokens.by_token(connection, caller.credential, now))
+        found = await self._database.read(lambda connection: tokens.by_id(connection, caller.credential, now))
         try:
-            return _caller(found, now) == caller
+            return self._caller(found, now) == caller
         except Unauthorized:
             return False
+
+    def _caller(self, found: TokenRow | None, now: datetime) -> Caller:
+        """Raises Unauthorized."""
+        if found is None:
+            raise Unauthorized("The token is not known here. Check that it belongs to this server.")
+        if found.revoked_at is not None:
+            raise Unauthorized("The token has been revoked. Ask for a new one.")
+        idle = found.kind == "browser" and now - (found.last_used_at or found.created_at) > self._idle
+        if idle or (found.expires_at is not None and found.expires_at <= now):
+            raise Unauthorized("The token has expired. Sign in again, or ask for a new one.")
+        return caller_from(found)
 
     async def issue(self, user: str, role: Role, label: str) -> str:
         """A new token for a user, who is made when missing. It is shown only here, never stored in clear."""
@@ -137,37 +147,69 @@ class TokenService:
         async def save(transaction: Transaction) -> str:
             now = self._clock.now()
             user_id = await people.ensure_user(transaction, user, role, now)
-            token, new = _new(user_id, label, now)
+            token, new = make_credential(user_id, label, now)
             await tokens.add(transaction, new)
             return token
 
         return await self._database.transaction(save, "token.issue")
 
 
-def _caller(found: TokenRow | None, now: datetime) -> Caller:
-    """Raises Unauthorized."""
-    if found is None:
-        raise Unauthorized("The token is not known here. Check that it belongs to this server.")
-    if found.revoked_at is not None:
-        raise Unauthorized("The token has been revoked. Ask for a new one.")
-    if found.expires_at is not None and found.expires_at <= now:
-        raise Unauthorized("The token has expired. Ask for a new one.")
+def caller_from(found: TokenRow) -> Caller:
+    """Who comes with a credential that is in force. Raises Unauthorized for a disabled account."""
     if not found.active:
         raise Unauthorized("This account is disabled. Ask an administrator.")
     memberships = {one.project_id: one for one in found.memberships}
-    return Caller(found.user_id, found.name, found.role, found.domain_id, memberships, found.scopes, found.id)
+    who = (found.user_id, found.name, found.role, found.domain_id)
+    return Caller(*who, memberships, found.scopes, found.id, found.robot)
 
 
-def _new(
-    user_id: str, label: str, now: datetime, expires_at: datetime | None = None, scopes: frozenset[Scope] | None = None
+def allowed_scopes(caller: Caller, wanted: Sequence[Scope] | None) -> frozenset[Scope] | None:
+    """What a credential that the caller makes may be limited to. Raises Forbidden for what the caller's own lacks."""
+    scopes = caller.scopes if wanted is None else frozenset(Scope(one) for one in wanted)
+    if caller.scopes is not None and scopes is not None and not scopes <= caller.scopes:
+        more = ", ".join(sorted(scopes - caller.scopes))
+        raise Forbidden(f"A token cannot make one that may do more than itself; it lacks {more}.")
+    return scopes
+
+
+def check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    """Raises InvalidInput for a time that is over."""
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInput(f"It would have expired already: it is {now:%Y-%m-%d %H:%M} UTC now.")
+
+
+def make_credential(
+    user_id: str,
+    label: str,
+    now: datetime,
+    *,
+    expires_at: datetime | None = None,
+    scopes: frozenset[Scope] | None = None,
+    kind: Literal["token", "browser"] = "token",
 ) -> tuple[str, TokenNew]:
-    token = f"mdg_{secrets.token_urlsafe(32)}"
-    return token, TokenNew(new_id(), user_id, _digest(token), label, now, expires_at, scopes)
+    """A new secret, and what is stored of it. A token and a secret of a browser never pass for one another."""
+    secret = f"{'mdb' if kind == 'browser' else 'mdg'}_{secrets.token_urlsafe(32)}"
+    return secret, TokenNew(new_id(), user_id, _digest(secret), label, now, expires_at, scopes, kind)
+
+
+def new_view(new: TokenNew, secret: str) -> NewToken:
+    """What is shown of a new credential, this once with its secret."""
+    return NewToken(
+        id=new.id,
+        kind=new.kind,
+        label=new.label,
+        scopes=None if new.scopes is None else sorted(new.scopes),
+        created_at=new.created_at,
+        expires_at=new.expires_at,
+        last_used_at=None,
+        token=secret,
+    )
 
 
 def _view(row: TokenRow) -> Token:
     return Token(
         id=row.id,
+        kind=row.kind,
         label=row.label,
         scopes=None if row.scopes is None else sorted(row.scopes),
         created_at=row.created_at,

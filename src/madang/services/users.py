@@ -30,14 +30,20 @@ class UserService:
         self._clock = clock
 
     async def list(
-        self, caller: Caller, *, domain: str | None = None, limit: int = 100, cursor: str | None = None
+        self,
+        caller: Caller,
+        *,
+        domain: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        robots: bool = False,
     ) -> Page[User]:
-        """By name. Raises InvalidInput for a page that is too large."""
+        """By name, with robots of projects or without. Raises InvalidInput for a page that is too large."""
         if not 1 <= limit <= _PAGE_LIMIT:
             raise InvalidInput(f"A page has 1 to {_PAGE_LIMIT} items.")
 
         async def read(connection: AsyncConnection) -> tuple[list[UserRow], list[MemberRow]]:
-            rows = await users.page(connection, caller, domain=domain, limit=limit + 1, after=cursor)
+            rows = await users.page(connection, caller, domain=domain, limit=limit + 1, after=cursor, robots=robots)
             return rows, await projects.memberships_of(connection, caller, [row.id for row in rows])
 
         rows, memberships = await self._database.read(read)
@@ -163,6 +169,8 @@ def require_rank(caller: Caller, row: UserRow) -> None:
 
 async def _changed(transaction: Transaction, caller: Caller, row: UserRow, request: UserUpdate) -> UserRow:
     role = request.role
+    if row.robot_of is not None:
+        raise Conflict(f"'{row.name}' is the robot of a project's token. Take the token back instead.")
     then = replace(
         row,
         full_name=row.full_name if request.full_name is None else request.full_name,

@@ -25,10 +25,12 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from madang.api.app import create_app
 from madang.db.embedded import EmbeddedPostgres
 from madang.db.engine import Transaction
-from madang.domain.people import ProjectRole
+from madang.domain.people import ProjectRole, split_path
 from madang.domain.rights import RIGHTS, Right, Scope, Tie, gives
 from madang.schemas.api import PolicyLimits, ReservationCreate, SessionCreate, TokenCreate
+from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
+from madang.schemas.site import AnnouncementCreate, PresetPut
 from tests.conftest import open_directory
 from tests.fakes import FakeAgent
 from tests.world import World
@@ -192,6 +194,17 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_SEE),
     ("PUT", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_CHANGE, {}),
     ("DELETE", "/api/v1/resource-groups/{group}"): _cluster(Right.CLUSTER_CHANGE),
+    ("GET", "/api/v1/resource-groups/{group}/presets"): _cluster(Right.CLUSTER_SEE),
+    ("PUT", "/api/v1/resource-groups/{group}/presets/{preset}"): _cluster(
+        Right.CLUSTER_CHANGE, {"slots": {"cpu": "0.1"}}
+    ),
+    ("DELETE", "/api/v1/resource-groups/{group}/presets/{preset}"): _cluster(Right.CLUSTER_CHANGE),
+    ("GET", "/api/v1/announcements"): Entry(),
+    ("POST", "/api/v1/announcements"): _cluster(Right.SITE_CHANGE, {"message": {"en": "x"}}),
+    ("PUT", "/api/v1/announcements/{announcement}"): _cluster(Right.SITE_CHANGE, {"message": {"en": "x"}}),
+    ("DELETE", "/api/v1/announcements/{announcement}"): _cluster(Right.SITE_CHANGE),
+    ("GET", "/api/v1/maintenance"): Entry(),
+    ("PUT", "/api/v1/maintenance"): _cluster(Right.SITE_CHANGE, {"on": True}),
     ("GET", "/api/v1/reservations"): _cluster(Right.CLUSTER_SEE),
     ("POST", "/api/v1/reservations"): _cluster(
         Right.CLUSTER_CHANGE,
@@ -225,6 +238,11 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", f"{IN}/{{project}}/members"): _project(Right.PROJECT_SEE),
     ("PUT", f"{IN}/{{project}}/members/{{user}}"): _project(Right.PROJECT_PEOPLE, {"role": "owner"}),
     ("DELETE", f"{IN}/{{project}}/members/{{user}}"): _project(Right.PROJECT_PEOPLE),
+    ("GET", f"{IN}/{{project}}/tokens"): _project(Right.PROJECT_PEOPLE),
+    ("POST", f"{IN}/{{project}}/tokens"): _project(Right.PROJECT_PEOPLE, {"label": "new"}),
+    ("DELETE", f"{IN}/{{project}}/tokens/{{token}}"): Entry(
+        Right.PROJECT_PEOPLE, "project token", can(Right.PROJECT_SEE)
+    ),
     ("GET", "/api/v1/users"): _listed(Right.USER_SEE),
     ("POST", "/api/v1/users"): Entry(
         Right.USER_CHANGE, "domain", can(Right.DOMAIN_SEE), lambda who, thing: {"name": "new", "domain": thing.name}
@@ -236,7 +254,17 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", "/api/v1/tokens"): _listed(Right.ACCOUNT_CHANGE),
     ("POST", "/api/v1/tokens"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
     ("DELETE", "/api/v1/tokens/{token}"): _of("token", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
+    ("GET", "/api/v1/keys"): _listed(Right.ACCOUNT_CHANGE),
+    ("POST", "/api/v1/keys"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
+    ("DELETE", "/api/v1/keys/{key}"): _of("key", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
     ("GET", "/api/v1/audit"): Entry(Right.AUDIT_SEE, "own domain"),
+    ("GET", "/api/v1/audit/retention"): _cluster(Right.AUDIT_KEEP),
+    ("PUT", "/api/v1/audit/retention"): _cluster(Right.AUDIT_KEEP, {"days": 0}),
+    ("GET", "/api/v1/prices"): _cluster(Right.CLUSTER_SEE),
+    ("PUT", "/api/v1/prices"): _cluster(Right.PRICE_CHANGE, {}),
+    ("GET", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_SEE),
+    ("PUT", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_CHANGE, {"amount": "5"}),
+    ("DELETE", f"{IN}/{{project}}/budget"): _project(Right.BUDGET_CHANGE),
     ("GET", "/api/v1/usage"): _listed(Right.USAGE_SEE),
 }
 
@@ -271,19 +299,28 @@ class Site(World):
                 await services.projects.set_member(admin, "default", TEAM, who.name, how)
         self.own: dict[str, Thing] = {}
         self.token_ids: dict[str, str] = {}
+        self.key_ids: dict[str, str] = {}
         for who in PEOPLE:
             self.tokens[who.name] = await services.tokens.issue(who.name, "user", "matrix")
             caller = await services.tokens.authenticate(self.tokens[who.name])
             self.token_ids[who.name] = caller.credential
+            self.key_ids[who.name] = (await services.keys.create(caller, KeyCreate(label="matrix"))).id
             project = "default" if who.domain == "default" else "snu/default"
             made = await services.sessions.create(caller, _asked(f"own-{who.name}", project))
             self.own[who.name] = Thing(made.id, who.name, project, who.domain)
         await self._share()
+        self.robots: dict[str, str] = {}
+        for path in (TEAM, "side", "snu/default"):
+            made = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
+            self.robots[path] = made.id
         for scope in (Scope.USAGE_READ, Scope.AUDIT_READ):
             wide = await services.tokens.authenticate(self.tokens["admin"])
             made_token = await services.tokens.create(wide, TokenCreate(label="narrow", scopes=[scope.value]))
             self.narrow[scope] = made_token.token
         await services.policies.put(admin, "small", PolicyLimits())
+        await services.presets.put(admin, "default", "small", PresetPut(slots={"cpu": "0.1"}))
+        said = await services.notices.create(admin, AnnouncementCreate(message={"en": "x"}))
+        self.announcement = said.id
         kept = {"name": "class", "slots": {"cpu": "0.1"}, "users": ["author"], "days": ["tue"]}
         await services.reservations.create(
             admin, ReservationCreate.model_validate({**kept, "start": "09:00", "end": "12:00"})
@@ -326,7 +363,9 @@ class Site(World):
                 Thing("outsider", "outsider", None, "default"),
                 Thing("foreigner", "foreigner", None, "snu"),
             ],
+            "project token": [team, side, theirs],
             "token": [Thing(self.token_ids[name], name) for name in {who.name, "author"}],
+            "key": [Thing(self.key_ids[name], name) for name in {who.name, "author"}],
             "reservation": [Thing("class", "author")],
             "list": [Thing("", who.name, next(iter(who.projects)), who.domain)],
         }
@@ -340,12 +379,15 @@ class Site(World):
         project_domain, _, project = thing.name.rpartition("/")
         values = {
             "session": thing.name,
-            "token": thing.name,
+            "token": self.robots.get(thing.name, thing.name),
+            "key": thing.name,
             "reservation": thing.name or "class",
-            "domain": (project_domain or "default") if entry.kind == "project" else thing.name,
+            "domain": (project_domain or "default") if entry.kind in ("project", "project token") else thing.name,
             "project": project,
             "user": thing.keeper or thing.name,
             "policy": "small",
+            "preset": "small",
+            "announcement": self.announcement,
             "node": "node1",
             "group": "default",
             "name": "python",

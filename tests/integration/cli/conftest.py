@@ -35,7 +35,13 @@ class Up:
     def environ(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MADANG_")}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything anew makes each command three times slower
-        return {**kept, "MADANG_DATA_DIR": str(self.data_dir), "MADANG_LANG": "en", "NO_COLOR": "1"}
+        return {
+            **kept,
+            "MADANG_DATA_DIR": str(self.data_dir),
+            "MADANG_LANG": "en",
+            "NO_COLOR": "1",
+            "XDG_CONFIG_HOME": str(self.data_dir / "config"),
+        }
 
     def start(self, *options: str) -> None:
         with self.log.open("wb") as log:

@@ -23,6 +23,10 @@ EXAMPLES: dict[WhyCode, dict[str, Value]] = {
     WhyCode.RESERVED: {**_GROUP, "name": "class", "until": "2026-11-23 12:00 UTC"},
     WhyCode.CALENDAR: {**_GROUP, "window": "day", "until": "2026-11-23 18:00 UTC"},
     WhyCode.QUOTA: {**_KIM, **_ONE_OF_TWO},
+    WhyCode.BUDGET: {"project": "vision", "amount": "1000 KRW", "until": "2026-12-01 00:00 UTC"},
+    WhyCode.GPU_HOURS: {**_KIM, "hours": "100", "until": "2026-12-01 00:00 UTC"},
+    WhyCode.NO_ACCESS: {**_GROUP, "user": "kim", "project": "vision"},
+    WhyCode.MAINTENANCE: {"until": "2026-11-23 18:00 UTC"},
     WhyCode.NOT_BEFORE: {"time": "2026-11-23 18:00 UTC"},
     WhyCode.AFTER: {"name": "prepare"},
     WhyCode.PREEMPTING: {**_GROUP, "count": 2},
@@ -49,6 +53,13 @@ def test_every_reason_is_a_sentence_in_every_language(code: WhyCode, language: L
         assert told.removesuffix(" (대기 12개 중 3번째)").endswith("니다")
     else:
         assert told.endswith("; position 3 of 12")
+
+
+def test_what_administrators_say_of_a_maintenance_is_told_in_the_language_there_is() -> None:
+    both = Why(WhyCode.MAINTENANCE, {"message_en": "new\ndisks", "message_ko": "디스크 교체"})
+    assert sentence(both) == "no session starts during the maintenance: new disks"
+    assert sentence(both, "ko") == "점검 중이라 새로 시작하는 세션이 없습니다: 디스크 교체"
+    assert sentence(Why(WhyCode.MAINTENANCE, {"message_en": "new disks"}), "ko").endswith("없습니다: new disks")
 
 
 @pytest.mark.parametrize("language", get_args(Language))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import AwareDatetime
 
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
-from madang.api.wire import API, Json
+from madang.api.wire import API, Json, json_body, read_json
 from madang.schemas.api import AuditEntry, Page
+from madang.schemas.money import Retention
 from madang.services.audit import AuditFilter
 
 router = APIRouter(prefix=f"{API}/audit", tags=["audit"])
@@ -38,3 +39,21 @@ async def list_audit(
     """
     wanted = AuditFilter(actor=actor, action=action, target=target, since=since, until=until)
     return Json(await services.audit.list(caller, wanted, limit=limit, cursor=cursor))
+
+
+@router.get("/retention", response_model=Retention, responses=problems(403), operation_id="get_audit_retention")
+async def get_audit_retention(caller: SignedIn, services: Use) -> Response:
+    """For how many days the audit is kept. For administrators."""
+    return Json(await services.audit.retention(caller))
+
+
+@router.put(
+    "/retention",
+    response_model=Retention,
+    responses=problems(403, 413),
+    openapi_extra=json_body(Retention),
+    operation_id="put_audit_retention",
+)
+async def put_audit_retention(request: Request, caller: SignedIn, services: Use) -> Response:
+    """Keep the audit for so many days; what is older is deleted. For administrators."""
+    return Json(await services.audit.keep(caller, await read_json(request, Retention)))

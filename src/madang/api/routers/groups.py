@@ -7,14 +7,14 @@ from fastapi import APIRouter, Request, Response
 from madang.api.auth import SignedIn, Use
 from madang.api.problems import problems
 from madang.api.wire import API, Json, NameRef, json_body, read_json
-from madang.schemas.api import GroupPolicy, Page, ResourceGroup
+from madang.schemas.api import GroupPolicy, GroupPut, Page, ResourceGroup
 
 router = APIRouter(prefix=f"{API}/resource-groups", tags=["groups"])
 
 
 @router.get("", response_model=Page[ResourceGroup], responses=problems(403), operation_id="list_groups")
 async def list_groups(caller: SignedIn, services: Use) -> Response:
-    """List the resource groups."""
+    """List the resource groups that are open to you."""
     return Json(Page[ResourceGroup](items=list(await services.groups.list(caller))))
 
 
@@ -27,14 +27,15 @@ async def get_group(group: NameRef, caller: SignedIn, services: Use) -> Response
 @router.put(
     "/{group}",
     response_model=ResourceGroup,
-    responses=problems(403, 413),
-    openapi_extra=json_body(GroupPolicy),
+    responses=problems(403, 404, 413),
+    openapi_extra=json_body(GroupPut),
     operation_id="put_group",
 )
 async def put_group(group: NameRef, request: Request, caller: SignedIn, services: Use) -> Response:
-    """Make a resource group, or give it another policy; what is left out of it has its default. For administrators."""
-    policy = await read_json(request, GroupPolicy)
-    return Json(await services.groups.put(caller, group, policy))
+    """Make a resource group, or change it: what is left out has its default, but `access` stays. For administrators."""
+    wanted = await read_json(request, GroupPut)
+    policy = GroupPolicy.model_validate(wanted.model_dump(exclude={"access"}))
+    return Json(await services.groups.put(caller, group, policy, wanted.access))
 
 
 @router.delete("/{group}", status_code=204, responses=problems(403, 404, 409), operation_id="delete_group")

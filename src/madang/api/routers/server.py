@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from madang import __version__
 from madang.api.auth import SignedIn, Use
+from madang.api.cookies import cookie_of, csrf_of
 from madang.api.problems import Responses, open_problems, problems
 from madang.api.wire import API, Json
 from madang.schemas.api import Health, Me, MyProject, ServerInfo
@@ -21,8 +22,9 @@ _METRICS: Final[Responses] = {200: {"description": "Prometheus text format.", "c
 
 
 @router.get("/me", response_model=Me, responses=problems(), operation_id="get_me")
-async def get_me(caller: SignedIn) -> Response:
-    """Whose token this request carries."""
+async def get_me(request: Request, caller: SignedIn) -> Response:
+    """Whose token or cookie this request carries."""
+    secret = cookie_of(request)
     mine = sorted(caller.memberships.values(), key=lambda one: one.path)
     return Json(
         Me(
@@ -31,6 +33,7 @@ async def get_me(caller: SignedIn) -> Response:
             role=caller.role,
             projects=[MyProject(project=one.path, role=one.role.value) for one in mine],
             scopes=None if caller.scopes is None else sorted(caller.scopes),
+            csrf=None if secret is None else csrf_of(secret),
         )
     )
 

@@ -58,7 +58,7 @@ async def create_session(
 @router.post(
     ":plan",
     response_model=PlanAnswer,
-    responses=problems(403, 404, 413),
+    responses=problems(403, 404, 409, 413),
     openapi_extra=json_body(SessionCreate),
     operation_id="plan_session",
 )

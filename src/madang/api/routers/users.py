@@ -26,9 +26,10 @@ async def list_users(
     cursor: Annotated[
         str | None, Query(pattern=USER_PATTERN, description="`next` of the page before this one.")
     ] = None,
+    robots: Annotated[bool, Query(description="Also the robots of projects' tokens.")] = False,
 ) -> Response:
     """List the accounts that you may see: your own, and for administrators those they administer."""
-    return Json(await services.users.list(caller, domain=domain, limit=limit, cursor=cursor))
+    return Json(await services.users.list(caller, domain=domain, limit=limit, cursor=cursor, robots=robots))
 
 
 @router.get("/{user}", response_model=User, responses=problems(403, 404), operation_id="get_user")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from madang.cli.messages import en_people
+from madang.cli.messages import en_machines, en_money, en_people, en_site
 
 MESSAGES: Final[dict[str, str]] = {
     **en_people.MESSAGES,
+    **en_machines.MESSAGES,
+    **en_money.MESSAGES,
+    **en_site.MESSAGES,
     # general
     "main.help": "Madang: sandboxed sessions for AI work, on this machine or many.",
     "main.version": "Print the version and exit.",

@@ -11,12 +11,14 @@ from sqlalchemy import delete, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
+from madang.db.repositories import site
 from madang.db.rows import AuditFilter, AuditRow
 from madang.db.tables import audit
 from madang.domain.people import Caller
 from madang.domain.rights import Right
 
 _a = audit.c
+DAYS: Final = "audit_days"  # the site setting: how long it is kept; 0: for ever
 _PERMIT: Final = text("SELECT set_config('madang.forget_audit', 'on', true)")
 
 Values = Mapping[str, object]
@@ -97,6 +99,12 @@ async def page(
         )
         for row in await connection.execute(query)
     ]
+
+
+async def days(connection: AsyncConnection, default: float) -> float:
+    """How long it is kept; 0: for ever."""
+    kept = await site.get(connection, DAYS)
+    return default if kept is None else float(kept)
 
 
 async def forget(transaction: Transaction, before: datetime) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
+from madang.db.repositories import robots
 from madang.db.rows import DomainRow
 from madang.db.tables import domains, projects, users
 from madang.domain.errors import NameInUse, NotFound
@@ -19,7 +20,8 @@ from madang.domain.rights import RIGHTS, Right, Tie
 
 _d = domains.c
 _PROJECTS: Final = select(func.count()).where(projects.c.domain_id == _d.id).correlate(domains).scalar_subquery()
-_USERS: Final = select(func.count()).where(users.c.domain_id == _d.id).correlate(domains).scalar_subquery()
+_PEOPLE: Final = (users.c.domain_id == _d.id, users.c.robot_of.is_(None))
+_USERS: Final = select(func.count()).where(*_PEOPLE).correlate(domains).scalar_subquery()
 _SELECT: Final = select(domains, _PROJECTS.label("projects"), _USERS.label("users")).order_by(_d.name)
 
 
@@ -84,6 +86,8 @@ async def save(transaction: Transaction, row: DomainRow) -> None:
 
 async def remove(transaction: Transaction, row: DomainRow) -> None:
     """Delete a domain in which nobody is any more, with its projects, which must have no sessions."""
+    gone = select(projects.c.id).where(projects.c.domain_id == row.id)
+    await robots.remove(transaction, (await transaction.connection.execute(gone)).scalars())
     await transaction.connection.execute(delete(projects).where(projects.c.domain_id == row.id))
     await transaction.connection.execute(delete(domains).where(_d.id == row.id))
     transaction.wake("tokens")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import bindparam, delete, text
-from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
@@ -23,10 +23,12 @@ _READ: Final = text(
     FROM events
     WHERE (xid, id) > (:xid, :id)
       AND (CAST(:session AS text) IS NULL OR session_id = :session)
-      AND (CAST(:owner AS text) IS NULL OR owner_id = :owner)
+      AND (CAST(:owner AS text) IS NULL OR owner_id = :owner OR (owner_id IS NULL AND kind = ANY(:public)))
     ORDER BY xid, id LIMIT :limit
     """
-).bindparams(bindparam("session", type_=TEXT), bindparam("owner", type_=TEXT))
+).bindparams(bindparam("session", type_=TEXT), bindparam("owner", type_=TEXT), bindparam("public", type_=ARRAY(TEXT)))
+
+_PUBLIC: Final = ("announcement.changed", "announcement.removed", "maintenance.changed")
 
 _OLDEST: Final = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
 _NEWEST: Final = text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
@@ -49,8 +51,9 @@ async def after(
     owner_id: str | None = None,
     limit: int = 500,
 ) -> Batch:
-    """Events behind a position, of one session and one owner when given."""
-    values = {"xid": position[0], "id": position[1], "session": session_id, "owner": owner_id, "limit": limit}
+    """Events behind a position, of one session and one owner when given; everybody is told what is said to all."""
+    values: dict[str, object] = {"xid": position[0], "id": position[1], "session": session_id, "owner": owner_id}
+    values |= {"limit": limit, "public": list(_PUBLIC)}
     found: list[EventRow] = []
     for row in await connection.execute(_READ, values):
         if not row.settled:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, delete, func, select, text
+from sqlalchemy import Row, delete, func, null, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.rows import GroupRow
 from madang.db.tables import HOLDING, resource_groups, sessions
+from madang.domain.access import Access, read, written
 from madang.domain.errors import NotFound
+from madang.domain.people import Caller
 from madang.domain.session import SessionState
 from madang.schemas.api import GroupPolicy
 
@@ -32,12 +34,17 @@ class Load:
 
 
 def _row(row: Row[*tuple[Any, ...]]) -> GroupRow:
-    return GroupRow(row.name, GroupPolicy.model_validate(row.policy), row.created_at)
+    return GroupRow(row.name, GroupPolicy.model_validate(row.policy), row.created_at, read(row.access))
 
 
 async def every(connection: AsyncConnection) -> list[GroupRow]:
     """All groups by name."""
     return [_row(row) for row in await connection.execute(_SELECT)]
+
+
+async def seen_by(connection: AsyncConnection, caller: Caller) -> list[GroupRow]:
+    """Those that are open to the caller; administrators see all."""
+    return [row for row in await every(connection) if row.access is None or row.access.shows_to(caller)]
 
 
 async def find(connection: AsyncConnection, name: str) -> GroupRow | None:
@@ -59,13 +66,13 @@ async def hold(transaction: Transaction, name: str) -> None:
         raise NotFound(f"There is no resource group '{name}'. 'madang group ls' shows those there are.")
 
 
-async def save(transaction: Transaction, name: str, policy: GroupPolicy, at: datetime) -> None:
-    """Make a group, or give an existing one another policy."""
-    written = policy.model_dump(mode="json")
-    statement = insert(resource_groups).values(name=name, policy=written, created_at=at)
-    await transaction.connection.execute(
-        statement.on_conflict_do_update(index_elements=[_g.name], set_={"policy": written})
-    )
+async def save(
+    transaction: Transaction, name: str, policy: GroupPolicy, at: datetime, access: Access | None = None
+) -> None:
+    """Make a group, or give an existing one another policy and open it to others; None: to everybody."""
+    values = {"policy": policy.model_dump(mode="json"), "access": null() if access is None else written(access)}
+    statement = insert(resource_groups).values(name=name, created_at=at, **values)
+    await transaction.connection.execute(statement.on_conflict_do_update(index_elements=[_g.name], set_=values))
     transaction.emit("group.changed", at, {"group": name})
 
 

@@ -31,6 +31,7 @@ def _link(row: Row[*tuple[Any, ...]]) -> LinkRow:
         role=None if row.role is None else ProjectRole(row.role),
         member_until=row.member_until,
         email=row.email,
+        data=row.data,
         most_uses=row.most_uses,
         uses=row.uses,
         created_by=row.created_by,

@@ -138,7 +138,9 @@ def _span(change: Change, at: datetime) -> spans.Held | None:
     before, after = change.before, change.after
     if before.state not in HOLDING or after.state in HOLDING or before.held_since is None:
         return None
-    return spans.Held(after, before.held_since, after.ended_at or at)
+    # Who is queued anew held its room until its last container ended, however much later that was told.
+    ended = after.ended_at or max((one.ended_at for one in after.containers if one.ended_at), default=at)
+    return spans.Held(after, before.held_since, min(ended, at))  # clocks of nodes may be ahead
 
 
 def _let_go(change: Change, at: datetime) -> Iterable[usage.Held]:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
+from madang.db.repositories import robots
 from madang.db.rows import MemberRow, ProjectRow
 from madang.db.tables import LIVE, domains, memberships, projects, sessions, users
 from madang.domain.errors import Conflict, NameInUse, NotFound
@@ -34,6 +35,7 @@ _SELECT_MEMBERS: Final = (
         memberships,
         users.c.name.label("user"),
         users.c.full_name,
+        users.c.robot_of,
         _p.name.label("project"),
         domains.c.name.label("domain"),
     )
@@ -77,7 +79,8 @@ def _row(row: Row[*tuple[Any, ...]]) -> ProjectRow:
 def _member(row: Row[*tuple[Any, ...]]) -> MemberRow:
     path = project_path(row.domain, row.project)
     role = ProjectRole(row.role)
-    return MemberRow(row.user_id, row.user, row.full_name, path, role, row.created_at, row.expires_at)
+    robot = row.robot_of is not None
+    return MemberRow(row.user_id, row.user, row.full_name, path, role, row.created_at, row.expires_at, robot)
 
 
 async def every(connection: AsyncConnection, caller: Caller, domain: str | None = None) -> list[ProjectRow]:
@@ -142,7 +145,8 @@ async def save(transaction: Transaction, row: ProjectRow) -> None:
 
 
 async def remove(transaction: Transaction, row: ProjectRow) -> None:
-    """Delete a project without sessions."""
+    """Delete a project without sessions, and its robots."""
+    await robots.remove(transaction, [row.id])
     await transaction.connection.execute(delete(projects).where(_p.id == row.id))
     transaction.wake("tokens")
 
@@ -182,14 +186,14 @@ async def set_member(
     *,
     at: datetime,
     expires_at: datetime | None = None,
+    source: str | None = None,
 ) -> None:
-    """Let somebody be something in a project, from now on or instead of what it was."""
-    values = {"project_id": project.id, "user_id": user_id, "role": role.value, "expires_at": expires_at}
+    """Let somebody be something in a project, from now on or instead of what it was: by hand, or by a source's rule."""
+    now = {"role": role.value, "expires_at": expires_at, "source": source}
+    values = {"project_id": project.id, "user_id": user_id, **now}
     statement = insert(memberships).values(created_at=at, **values)
     await transaction.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[_m.project_id, _m.user_id], set_={"role": role.value, "expires_at": expires_at}
-        )
+        statement.on_conflict_do_update(index_elements=[_m.project_id, _m.user_id], set_=now)
     )
     transaction.wake("tokens")
 

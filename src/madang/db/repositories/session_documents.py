@@ -94,7 +94,9 @@ _VERSION: Final = (
     ) END""",
 )
 _TIES: Final = (_s.id, _s.owner_id, _s.project_id, projects.c.domain_id, _SHARE.label("share"))
-_VERSIONS: Final[list[ColumnElement[object]]] = [literal_column(one).label(f"v{number}") for number, one in enumerate(_VERSION)]
+_VERSIONS: Final[list[ColumnElement[object]]] = [
+    literal_column(one).label(f"v{number}") for number, one in enumerate(_VERSION)
+]
 _SELECT: Final = select(*_TIES, *_VERSIONS).select_from(WITH_MAIN)
 _CONTENT: Final = [
     literal_column("sessions.command::text", Text).label("command"),

@@ -1,11 +1,11 @@
-"""Access tokens, by their digests: the tokens themselves are never stored."""
+"""Access tokens, by their digests: the tokens themselves are never stored; and whose signing keys are."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Row, insert, text, update
+from sqlalchemy import Row, TextualSelect, insert, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,24 +14,35 @@ from madang.db.rows import TokenNew, TokenRow
 from madang.db.tables import tokens
 from madang.domain.people import Membership, ProjectRole, project_path
 from madang.domain.rights import Scope
+from madang.domain.signing import KEY_PREFIX
 
 _t = tokens.c
 
-_WITH_USER: Final = """
-    SELECT t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
-        t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at,
-        (
-            SELECT jsonb_agg(jsonb_build_array(m.project_id, o.id, o.name, p.name, m.role))
-            FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
-            WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
-        ) AS memberships
-    FROM tokens t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
-"""
-_BY_DIGEST: Final = text(f"{_WITH_USER} WHERE t.digest = :digest").columns(memberships=JSONB, scopes=JSONB)
-_OF_USER: Final = text(f"{_WITH_USER} WHERE t.user_id = :user AND t.revoked_at IS NULL ORDER BY t.id DESC").columns(
-    memberships=JSONB, scopes=JSONB
+
+def _query(table: str, kind: str, where: str) -> TextualSelect:
+    """Credentials with their users; `table` and `where` are constants of this file."""
+    statement = f"""
+        SELECT t.id AS token_id, u.id, u.name, u.role, u.domain_id, u.active AND d.active AS active,
+            u.robot_of IS NOT NULL AS robot,
+            t.label, t.created_at, t.last_used_at, t.scopes, t.expires_at, t.revoked_at, {kind} AS kind,
+            (
+                SELECT jsonb_agg(jsonb_build_array(m.project_id, o.id, o.name, p.name, m.role))
+                FROM memberships m JOIN projects p ON p.id = m.project_id JOIN domains o ON o.id = p.domain_id
+                WHERE m.user_id = u.id AND p.active AND o.active AND (m.expires_at IS NULL OR m.expires_at > :now)
+            ) AS memberships
+        FROM {table} t JOIN users u ON u.id = t.user_id JOIN domains d ON d.id = u.domain_id
+        WHERE {where}
+    """  # noqa: S608
+    return text(statement).columns(memberships=JSONB, scopes=JSONB)
+
+
+_BY_DIGEST: Final = _query("tokens", "t.kind", "t.digest = :digest")
+_OF_USER: Final = _query("tokens", "t.kind", "t.user_id = :user AND t.revoked_at IS NULL ORDER BY t.id DESC")
+_KEYS_OF_USER: Final = _query(
+    "signing_keys", "'token'", "t.user_id = :user AND t.revoked_at IS NULL ORDER BY t.created_at DESC, t.id"
 )
-_BY_TOKEN: Final = text(f"{_WITH_USER} WHERE t.id = :token").columns(memberships=JSONB, scopes=JSONB)
+_BY_ID: Final = _query("tokens", "t.kind", "t.id = :id")
+_BY_KEY: Final = _query("signing_keys", "'token'", "t.id = :id")
 
 
 async def by_digest(connection: AsyncConnection, digest: bytes, now: datetime) -> TokenRow | None:
@@ -40,9 +51,10 @@ async def by_digest(connection: AsyncConnection, digest: bytes, now: datetime) -
     return None if row is None else _token(row)
 
 
-async def by_token(connection: AsyncConnection, token_id: str, now: datetime) -> TokenRow | None:
-    """The same by the id of the token."""
-    row = (await connection.execute(_BY_TOKEN, {"token": token_id, "now": now})).first()
+async def by_id(connection: AsyncConnection, credential: str, now: datetime) -> TokenRow | None:
+    """The same by the id of the token, or of the signing key."""
+    query = _BY_KEY if credential.startswith(KEY_PREFIX) else _BY_ID
+    row = (await connection.execute(query, {"id": credential, "now": now})).first()
     return None if row is None else _token(row)
 
 
@@ -57,6 +69,7 @@ def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         role=row.role,
         domain_id=row.domain_id,
         active=row.active,
+        robot=row.robot,
         memberships=tuple(
             Membership(project_id, project_path(domain, project), ProjectRole(role), domain_id, domain)
             for project_id, domain_id, domain, project, role in row.memberships or ()
@@ -64,12 +77,18 @@ def _token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         scopes=None if row.scopes is None else frozenset(Scope(one) for one in row.scopes),
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        kind=row.kind,
     )
 
 
 async def of_user(connection: AsyncConnection, user_id: str, now: datetime) -> list[TokenRow]:
     """Those of a user that have not been revoked, newest first; expired ones, too."""
     return [_token(row) for row in await connection.execute(_OF_USER, {"user": user_id, "now": now})]
+
+
+async def keys_of_user(connection: AsyncConnection, user_id: str, now: datetime) -> list[TokenRow]:
+    """The signing keys of a user that have not been revoked, newest first; expired ones, too."""
+    return [_token(row) for row in await connection.execute(_KEYS_OF_USER, {"user": user_id, "now": now})]
 
 
 async def add(transaction: Transaction, new: TokenNew) -> None:
@@ -82,6 +101,7 @@ async def add(transaction: Transaction, new: TokenNew) -> None:
         "created_at": new.created_at,
         "expires_at": new.expires_at,
         "scopes": None if new.scopes is None else sorted(new.scopes),
+        "kind": new.kind,
     }
     await transaction.connection.execute(insert(tokens), values)
     transaction.emit("token.created", new.created_at, {"id": new.id, "label": new.label}, owner_id=new.user_id)

@@ -15,6 +15,7 @@ from madang.db.engine import Transaction
 from madang.db.repositories import projects, sessions
 from madang.db.repositories.projects import Count
 from madang.db.rows import UserRow
+from madang.db.site_tables import signing_keys
 from madang.db.tables import LIVE, domains, memberships, reservations, tokens, users
 from madang.db.tables import sessions as sessions_table
 from madang.domain.errors import Conflict, NotFound
@@ -71,14 +72,16 @@ def _row(row: Row[*tuple[Any, ...]]) -> UserRow:
         email=row.email,
         full_name=row.full_name,
         active=row.active,
+        robot_of=row.robot_of,
     )
 
 
 async def page(
-    connection: AsyncConnection, caller: Caller, *, domain: str | None, limit: int, after: str | None
+    connection: AsyncConnection, caller: Caller, *, domain: str | None, limit: int, after: str | None, robots: bool
 ) -> list[UserRow]:
-    """Those that the caller may see, by name, behind a name."""
+    """Those that the caller may see, by name, behind a name; with robots of projects or without."""
     query = _SELECT.where(_seen_by(caller)).limit(limit)
+    query = query if robots else query.where(_u.robot_of.is_(None))
     query = query if domain is None else query.where(domains.c.name == domain)
     query = query if after is None else query.where(_u.name > after)
     return [_row(row) for row in await connection.execute(query)]
@@ -93,8 +96,8 @@ async def find(connection: AsyncConnection, caller: Caller, name: str) -> UserRo
 
 
 async def named(connection: AsyncConnection, name: str) -> UserRow:
-    """The account of exactly this name, of whatever domain: for those who know it. Raises NotFound."""
-    row = (await connection.execute(_SELECT.where(_u.name == name, _u.active))).first()
+    """The account of a person of exactly this name, of whatever domain: for those who know it. Raises NotFound."""
+    row = (await connection.execute(_SELECT.where(_u.name == name, _u.active, _u.robot_of.is_(None)))).first()
     if row is None:
         raise NotFound(f"There is no user '{name[:60]}'. Write the exact name of the account.")
     return _row(row)
@@ -146,6 +149,7 @@ async def add(transaction: Transaction, row: UserRow, projects_of: Mapping[str, 
         "full_name": row.full_name,
         "active": row.active,
         "created_at": row.created_at,
+        "robot_of": row.robot_of,
     }
     statement = insert(users).values(**values).on_conflict_do_nothing(index_elements=[_u.name]).returning(_u.id)
     if await transaction.connection.scalar(statement) is None:
@@ -186,6 +190,7 @@ async def remove(transaction: Transaction, row: UserRow, at: datetime, heir_id: 
     connection = transaction.connection
     await connection.execute(update(users).where(_u.id == row.id).values(active=False, deleted_at=at))
     await connection.execute(delete(tokens).where(tokens.c.user_id == row.id))
+    await connection.execute(delete(signing_keys).where(signing_keys.c.user_id == row.id))
     await connection.execute(delete(memberships).where(_m.user_id == row.id))
     mine = reservations.c.created_by == row.id
     await connection.execute(update(reservations).where(mine).values(created_by=heir_id))

@@ -38,6 +38,11 @@ class Sealer:
         self.fingerprint: Final = _fingerprint(keys[0])
         """Names the key and tells nothing of it: managers of one database can see whether they have the same."""
 
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Of all keys that open."""
+        return frozenset(self._keys)
+
     @classmethod
     def open(cls, path: Path) -> Sealer:
         """The sealer of a key file, which is made on first use with a key of its own.

@@ -20,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "announcements",
         sa.Column("id", _ID, nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("message", _JSON, nullable=False),
         sa.Column("level", sa.Text(), nullable=False),
         sa.Column("since", _TIME, nullable=False),
         sa.Column("until", _TIME),
@@ -52,6 +52,38 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "month_totals",
+        sa.Column("since", _TIME, nullable=False),
+        sa.Column("project_id", _ID, nullable=False),
+        sa.Column("user_id", _ID, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("domain_id", _ID, nullable=False),
+        sa.Column("amount", sa.Numeric(), nullable=False),
+        sa.PrimaryKeyConstraint("since", "project_id", "user_id", "kind", "name"),
+    )
+    op.create_index("month_totals_user", "month_totals", ["since", "user_id"], unique=False)
+    op.create_index("month_totals_domain", "month_totals", ["since", "domain_id"], unique=False)
+    op.create_table(
+        "closures",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("holder_id", _ID, nullable=False),
+        sa.Column("member_of", _ID, nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("values", _JSON, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "holder_id", "member_of", "cause"),
+    )
+    op.create_table(
+        "budget_notices",
+        sa.Column("project_id", _ID, nullable=False),
+        sa.Column("since", _TIME, nullable=False),
+        sa.Column("standing", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("project_id", "since", "standing"),
+    )
+    # It is there from the beginning, so that who writes what was held can hold on to it.
+    op.execute("""INSERT INTO site_settings VALUES ('prices', '{"timezone": "UTC", "tables": {}}', now())""")
+    op.create_table(
         "presets",
         sa.Column("resource_group", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -71,6 +103,7 @@ def upgrade() -> None:
         sa.Column("role", sa.Text()),
         sa.Column("member_until", _TIME),
         sa.Column("email", sa.Text()),
+        sa.Column("data", _JSON),
         sa.Column("most_uses", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("uses", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("created_by", _ID, nullable=False),
@@ -108,6 +141,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("signing_keys_user", "signing_keys", ["user_id"], unique=False)
+    op.drop_constraint("sessions_stop_reason", "sessions")
+    op.create_check_constraint(
+        "sessions_stop_reason", "sessions", "stop_reason IN ('', 'user', 'time', 'preempted', 'budget')"
+    )
     op.add_column("projects", sa.Column("budget", _JSON))
     op.add_column("resource_groups", sa.Column("access", _JSON))
     op.add_column("tokens", sa.Column("kind", sa.Text(), server_default="token", nullable=False))
@@ -152,6 +189,12 @@ def downgrade() -> None:
     op.drop_index("links_project", table_name="links")
     op.drop_index("links_expires", table_name="links")
     op.drop_table("links")
+    op.execute("UPDATE sessions SET stop_reason = 'user' WHERE stop_reason = 'budget'")
+    op.drop_constraint("sessions_stop_reason", "sessions")
+    op.create_check_constraint("sessions_stop_reason", "sessions", "stop_reason IN ('', 'user', 'time', 'preempted')")
+    op.drop_table("budget_notices")
+    op.drop_table("closures")
+    op.drop_table("month_totals")
     op.drop_table("presets")
     op.drop_table("site_settings")
     op.drop_index("sign_in_attempts_at", table_name="sign_in_attempts")
