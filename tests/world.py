@@ -33,6 +33,7 @@ from madang.loops.watch import WatchLoop
 from madang.schemas.api import Session, SessionCreate
 from madang.services import Services
 from madang.services.assembly import assemble
+from madang.services.identity.sources import Sources
 from madang.services.pulse import Pulse
 from tests.fakes import FakeAgent
 
@@ -78,6 +79,7 @@ class World:
     def __init__(self, url: str, data_dir: Path, agents: Sequence[FakeAgent]) -> None:
         self.url = url
         self.settings = Settings(data_dir=data_dir, launches=8)
+        self.sources = Sources()
         self.clock = ShiftedClock()
         self.fabric = FakeFabric(agents)
         self.agent = agents[0]
@@ -101,6 +103,7 @@ class World:
             fabric=self.fabric,
             clock=self.clock,
             pulse=self.pulse,
+            sources=self.sources,
         )
         metrics = self.services.metrics
         self.watch = WatchLoop(database=self.database, fabric=self.fabric, hub=self.hub, clock=self.clock)

@@ -102,6 +102,29 @@ def change(
     _print(with_client(lambda client: client.users.update(name, wanted)), json)
 
 
+@app.command("link", help=t("user.link"))
+def link(
+    name: Name,
+    source: Annotated[str, typer.Argument(help=t("user.source"), metavar="SOURCE")],
+    subject: Annotated[str, typer.Argument(help=t("user.subject"), metavar="SUBJECT")],
+    json: Json = False,
+) -> None:
+    """See the catalogue for the help text."""
+    from madang.schemas.people import UserUpdate
+
+    wanted = UserUpdate(source=source, subject=subject)
+    _print(with_client(lambda client: client.users.update(name, wanted)), json)
+
+
+@app.command("unlink", help=t("user.unlink"))
+def unlink(name: Name, json: Json = False) -> None:
+    """See the catalogue for the help text."""
+    from madang.schemas.people import UserUpdate
+
+    wanted = UserUpdate(source="", subject="")
+    _print(with_client(lambda client: client.users.update(name, wanted)), json)
+
+
 @app.command("rm", help=t("user.rm"))
 def remove(
     name: Name,
@@ -148,6 +171,7 @@ def _print(user: User, json: bool) -> None:
             t("column.email"): user.email,
             t("column.domain"): user.domain,
             t("column.role"): user.role,
+            t("column.source"): user.source,
             t("column.active"): active_text(user.active),
             t("column.projects"): _projects(user),
         }

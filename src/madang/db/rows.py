@@ -469,6 +469,8 @@ class UserRow:
     full_name: str = ""
     active: bool = True
     robot_of: str | None = None  # the project whose robot it is, by id; None: a person
+    source: str | None = None  # the other system that it signs in with; None: here
+    subject: str | None = None  # who it is there
 
 
 @dataclass(frozen=True, slots=True)

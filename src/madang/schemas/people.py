@@ -111,6 +111,7 @@ class User(Wire):
     domain: str
     active: bool
     robot: bool = False  # of a project's token
+    source: str = ""  # the other system that it signs in with; empty: here
     projects: list[UserProject]  # as far as the caller may see them
     created_at: datetime
 
@@ -134,6 +135,9 @@ class UserUpdate(Wire):
     role: Role | None = None
     active: bool | None = None
     domain: Name | None = None  # for administrators; who administered the old one is a user in the new one
+    # For administrators: who it is in another system, and signs in as from now on. Empty texts: nobody there any more.
+    source: Annotated[str, Field(max_length=40)] | None = None
+    subject: Annotated[str, Field(max_length=255, pattern=r"^[^\x00-\x1f]*$")] | None = None
 
 
 class ShareUpdate(Wire):

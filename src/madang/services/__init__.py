@@ -16,6 +16,7 @@ from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.notices import NoticeService
+from madang.services.openid import OpenIdService
 from madang.services.password_links import PasswordLinkService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
@@ -56,6 +57,7 @@ class Services:
     keys: KeyService
     project_tokens: ProjectTokenService
     sign_in: SignInService
+    openid: OpenIdService
     account: AccountService
     password_links: PasswordLinkService
     invitations: InvitationService

@@ -19,9 +19,11 @@ from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.groups import GroupService
 from madang.services.health import HealthService
+from madang.services.identity.accounts import Accounts
 from madang.services.identity.attempts import StoredAttempts
 from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import FILE_NAME, Sealer
+from madang.services.identity.sources import Sources
 from madang.services.identity.throttle import Throttle
 from madang.services.invitations import InvitationService
 from madang.services.keys import KeyService
@@ -29,6 +31,7 @@ from madang.services.mail import Mailer
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
 from madang.services.notices import NoticeService
+from madang.services.openid import OpenIdService
 from madang.services.password_links import PasswordLinkService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
@@ -52,15 +55,24 @@ from madang.services.users import UserService
 
 
 def assemble(
-    settings: Settings, *, database: Database, hub: Hub, fabric: Fabric, clock: Clock, pulse: Pulse
+    settings: Settings,
+    *,
+    database: Database,
+    hub: Hub,
+    fabric: Fabric,
+    clock: Clock,
+    pulse: Pulse,
+    sources: Sources | None = None,
 ) -> Services:
-    """All use cases over one database and one fabric."""
+    """All use cases over one database and one fabric; people sign in here, or with these sources."""
+    sources = sources or Sources()
     room = Room(settings.data_dir)
     notices = NoticeService(database, hub, clock)
     sealer = Sealer.open(settings.data_dir / FILE_NAME)
     passwords = Passwords()
     mailer = Mailer.open(settings)
     throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
+    accounts = Accounts(database, clock, sources.rules)
     sign_in = SignInService(
         database,
         clock,
@@ -68,8 +80,8 @@ def assemble(
         throttle=throttle,
         sealer=sealer,
         lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
-        sources=None,
-        accounts=None,
+        sources=sources,
+        accounts=accounts,
         mails=mailer is not None,
         sign_up=settings.sign_up,
     )
@@ -78,7 +90,7 @@ def assemble(
         sharing=SharingService(database, clock),
         domains=DomainService(database, clock),
         projects=ProjectService(database, clock),
-        users=UserService(database, clock),
+        users=UserService(database, clock, sources.rules),
         nodes=NodeService(database, clock),
         groups=GroupService(database, clock),
         presets=PresetService(database, clock),
@@ -96,6 +108,7 @@ def assemble(
             body_limit=settings.upload_limit_bytes,
         ),
         sign_in=sign_in,
+        openid=OpenIdService(clock, sources=sources, accounts=accounts, sealer=sealer, sign_in=sign_in),
         account=AccountService(database, clock, passwords=passwords, throttle=throttle, sealer=sealer),
         password_links=PasswordLinkService(
             database,

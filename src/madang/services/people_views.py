@@ -59,6 +59,7 @@ def user_view(row: UserRow, memberships: Iterable[MemberRow]) -> User:
         domain=row.domain,
         active=row.active,
         robot=row.robot_of is not None,
+        source=row.source or "",
         projects=[UserProject(project=one.project, role=one.role, expires_at=one.expires_at) for one in mine],
         created_at=row.created_at,
     )

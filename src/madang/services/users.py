@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -25,9 +26,10 @@ class UserService:
     """Administrators see and change all accounts, those of a domain its own, others see their own. Errors of all:
     Forbidden, and NotFound for an account that the caller may not know of."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, sources: Collection[str] = ()) -> None:
         self._database = database
         self._clock = clock
+        self._sources = sources
 
     async def list(
         self,
@@ -102,7 +104,7 @@ class UserService:
 
         async def save(transaction: Transaction) -> User:
             row = await self._locked(transaction, caller, name)
-            then = await _changed(transaction, caller, row, request)
+            then = self._linked(caller, await _changed(transaction, caller, row, request), request)
             await users.save(transaction, then)
             await users.require_admin(transaction)
             now = self._clock.now()
@@ -147,6 +149,20 @@ class UserService:
             await audit.record(transaction, caller, "user.delete", _target(row), now, before=_values(row))
 
         await self._database.transaction(remove, "user.delete")
+
+    def _linked(self, caller: Caller, row: UserRow, request: UserUpdate) -> UserRow:
+        """The account as it is tied to an identity of another system. Raises Forbidden, InvalidInput."""
+        source, subject = request.source, request.subject
+        if source is None and subject is None:
+            return row
+        if not caller.is_admin:
+            raise Forbidden("Only an administrator says who somebody is in another system. Ask one.")
+        if source is None or subject is None or bool(source) != bool(subject):
+            raise InvalidInput("Give both `source` and `subject`, or two empty texts to unlink the account.")
+        if source and source not in self._sources:
+            known = ", ".join(sorted(self._sources)) or "none"
+            raise InvalidInput(f"There is no source '{source}' in sign-in.toml. There are: {known}.")
+        return replace(row, source=source or None, subject=subject or None)
 
     async def _home(self, transaction: Transaction, caller: Caller) -> str:
         """The name of the caller's own domain."""
@@ -211,4 +227,6 @@ def _values(row: UserRow) -> dict[str, object]:
         "active": row.active,
         "email": row.email,
         "full_name": row.full_name,
+        "source": row.source,
+        "subject": row.subject,
     }

@@ -465,6 +465,7 @@ MESSAGES: Final[dict[str, str]] = {
     "column.domain": "DOMAIN",
     "column.user": "USER",
     "column.full_name": "FULL NAME",
+    "column.source": "SIGNS IN WITH",
     "column.role": "ROLE",
     "column.email": "EMAIL",
     "column.level": "LEVEL",

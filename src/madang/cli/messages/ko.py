@@ -469,6 +469,7 @@ MESSAGES: Final[dict[str, str]] = {
     "column.domain": "도메인",
     "column.user": "사용자",
     "column.full_name": "이름",
+    "column.source": "로그인 시스템",
     "column.role": "역할",
     "column.email": "메일",
     "column.level": "정도",

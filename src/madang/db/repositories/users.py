@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Row, delete, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
+from madang.db.failures import constraint_of
 from madang.db.repositories import projects, sessions
 from madang.db.repositories.projects import Count
 from madang.db.rows import UserRow
@@ -73,6 +75,8 @@ def _row(row: Row[*tuple[Any, ...]]) -> UserRow:
         full_name=row.full_name,
         active=row.active,
         robot_of=row.robot_of,
+        source=row.source,
+        subject=row.subject,
     )
 
 
@@ -165,15 +169,25 @@ async def add(transaction: Transaction, row: UserRow, projects_of: Mapping[str, 
 
 
 async def save(transaction: Transaction, row: UserRow) -> None:
-    """Write what can be changed of an account."""
+    """Write what can be changed of an account. Raises Conflict when another account is linked to the identity."""
     values = {
         "role": row.role,
         "domain_id": row.domain_id,
         "email": row.email,
         "full_name": row.full_name,
         "active": row.active,
+        "source": row.source,
+        "subject": row.subject,
     }
-    await transaction.connection.execute(update(users).where(_u.id == row.id).values(**values))
+    try:
+        await transaction.connection.execute(update(users).where(_u.id == row.id).values(**values))
+    except IntegrityError as error:
+        if constraint_of(error) == "users_identity":
+            raise Conflict(
+                f"'{row.subject}' of '{row.source}' is linked to another account. Unlink that one first: "
+                "madang user unlink USER."
+            ) from error
+        raise
     transaction.wake("tokens")
 
 
