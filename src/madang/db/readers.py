@@ -19,9 +19,9 @@ class Statement:
     """A query in the driver's own form, with the names of its parameters in their order."""
 
     def __init__(self, query: Select[*tuple[Any, ...]]) -> None:
-        compiled = query.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+        compiled = query.compile(dialect=_DIALECT)
         self.sql: Final = str(compiled)
-        self._fixed: Final = compiled.params
+        self._fixed: Final = compiled.construct_params(_check=False)
         self._names: Final[Sequence[str]] = compiled.positiontup or ()
 
     def arguments(self, values: Mapping[str, object]) -> list[object]:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, case, or_, text
+from sqlalchemy import Boolean, ColumnElement, Select, Text, bindparam, case, literal_column, or_, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.rows import SessionRow
 from madang.db.statements import among
-from madang.db.tables import projects, sessions
+from madang.db.tables import LIVE, projects, sessions
 from madang.domain.people import Caller, Reach, ShareLevel
 from madang.domain.rights import Right, gives
-from madang.domain.session import ENDED, SessionState
 
 _s = sessions.c
 
-_LIVE_STATES: Final = [state.value for state in SessionState if state not in ENDED]
 
 # As an array, so that the ids are looked up first and then the sessions by them.
 _SHARED: Final = text(
@@ -73,7 +71,7 @@ def newest_named(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         query.where(_s.name == bindparam("ref"))
         .order_by(
             case((_s.owner_id == bindparam("me"), 0), else_=1),
-            case((_s.state.in_(_LIVE_STATES), 0), else_=1),
+            case((literal_column(f"sessions.{LIVE}", Boolean), 0), else_=1),
             _s.id.desc(),
         )
         .limit(1)
