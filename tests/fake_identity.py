@@ -42,6 +42,10 @@ class FakeSource:
         found = [account for account in self.accounts if account.identity.name == name]
         return found[0].identity if len(found) == 1 and not found[0].disabled else None
 
+    async def find(self, subject: str) -> Identity | None:
+        found = [account for account in self.accounts if account.identity.subject == subject]
+        return found[0].identity if found and not found[0].disabled else None
+
     async def close(self) -> None:
         self.passwords.close()
 

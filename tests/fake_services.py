@@ -63,22 +63,30 @@ from madang.schemas.api import (
     UsageReport,
     Waiting,
 )
+from madang.schemas.sign_in import SignInWays
 from madang.services import Services
+from madang.services.account import AccountService
 from madang.services.audit import AuditFilter, AuditService
 from madang.services.budgets import BudgetService
 from madang.services.domains import DomainService
 from madang.services.environments import EnvironmentService
 from madang.services.health import HealthService
+from madang.services.invitations import InvitationService
 from madang.services.keys import KeyService
 from madang.services.metrics import Metrics
 from madang.services.nodes import NodeService
+from madang.services.openid import OpenIdService
+from madang.services.password_links import PasswordLinkService
 from madang.services.policies import PolicyService
 from madang.services.presets import PresetService
 from madang.services.prices import PriceService
 from madang.services.projects import ProjectService
 from madang.services.robots import ProjectTokenService
+from madang.services.roster import RosterService
 from madang.services.sessions import SessionService
 from madang.services.sharing import SharingService
+from madang.services.sign_in import SignInService
+from madang.services.site_key import SiteKey
 from madang.services.streams import StreamService
 from madang.services.tokens import TokenService
 from madang.services.uploads import UploadService
@@ -545,6 +553,14 @@ class FakeMetrics(Metrics):
         return b"madang_sessions 1\n"
 
 
+class SignIns(SignInService):
+    def __init__(self) -> None:
+        pass
+
+    def ways(self) -> SignInWays:
+        return SignInWays(password=True, sign_up=False, password_link=False, sources=[])
+
+
 class FakePlatform:
     """A server over these use cases in a thread; it can be stopped and started again at the same port."""
 
@@ -577,7 +593,16 @@ class FakePlatform:
             uploads=Uploads(),
             tokens=self.tokens,
             keys=KeyService.__new__(KeyService),
+            sign_in=SignIns(),
+            openid=OpenIdService.__new__(OpenIdService),
+            account=AccountService.__new__(AccountService),
+            password_links=PasswordLinkService.__new__(PasswordLinkService),
+            signing_up=None,
+            site_key=SiteKey.__new__(SiteKey),
+            public_url=None,
             project_tokens=ProjectTokenService.__new__(ProjectTokenService),
+            invitations=InvitationService.__new__(InvitationService),
+            roster=RosterService.__new__(RosterService),
             streams=self.streams,
             health=self.health,
             metrics=FakeMetrics(),

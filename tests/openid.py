@@ -86,13 +86,13 @@ class Provider:
         return OidcSource(OidcSettings(**(values | changes)), SystemClock())
 
 
-async def browse(url: str, name: str, password: str) -> dict[str, str]:
+async def browse(url: str, name: str, password: str, callback: str = CALLBACK) -> dict[str, str]:
     """Sign in as somebody would; returns what the browser brings back to us, or the `page` where it got stuck."""
     async with httpx.AsyncClient(follow_redirects=False) as browser:
         response = await browser.get(url)
         for _ in range(12):
             target = str(response.next_request.url) if response.next_request else ""
-            if target.startswith(CALLBACK):
+            if target.startswith(callback):
                 return dict(parse_qsl(urlsplit(target).query))
             if target:
                 response = await browser.get(target)

@@ -135,6 +135,10 @@ class Directory:
         with self._admin() as connection:
             assert connection.modify(dn, changes), connection.result
 
+    def remove(self, dn: str) -> None:
+        with self._admin() as connection:
+            assert connection.delete(dn), connection.result
+
     def rename(self, dn: str, rdn: str) -> None:
         with self._admin() as connection:
             assert connection.modify_dn(dn, rdn), connection.result

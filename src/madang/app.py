@@ -33,6 +33,7 @@ from madang.fabric.base import Fabric
 from madang.fabric.local import LocalFabric
 from madang.logs import configure_logs
 from madang.loops.base import Loop, Runner
+from madang.loops.directories import DirectoryLoop
 from madang.loops.launch import LaunchLoop
 from madang.loops.limits import LimitsLoop
 from madang.loops.meter import MeterLoop
@@ -123,7 +124,13 @@ class Platform:
         await services.site_key.claim()
         leadership = Leadership(connect, hub, LEADER)
         names = await self._start_loops(
-            services=services, database=database, leadership=leadership, hub=hub, fabric=fabric, pulse=pulse
+            services=services,
+            database=database,
+            leadership=leadership,
+            hub=hub,
+            fabric=fabric,
+            pulse=pulse,
+            sources=sources,
         )
         report("loops", ", ".join(names))
         api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
@@ -223,6 +230,7 @@ class Platform:
         hub: Hub,
         fabric: Fabric,
         pulse: Pulse,
+        sources: Sources,
     ) -> list[str]:
         settings, clock, metrics = self._settings, self._clock, services.metrics
         watch = WatchLoop(database=database, fabric=fabric, hub=hub, clock=clock)
@@ -237,6 +245,8 @@ class Platform:
             MeterLoop(database, clock),
             ReapLoop(settings, database=database, fabric=fabric, clock=clock),
         ]
+        if sources.passwords:
+            loops.append(DirectoryLoop(settings, database=database, clock=clock, sources=sources))
         tasks = [asyncio.create_task(Runner(one, hub, pulse).run(), name=one.name) for one in loops]
 
         async def end() -> None:

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/#?]+$")  # as people reach it, for links
     smtp_url: str | None = Field(default=None, repr=False)  # smtp[s]://user:password@host:port; unset: no mail
     mail_from: str | None = None  # the sender of mail
-    sign_in_file: Path | None = None  # other systems that people sign in with; unset: sign-in.toml in the data directory
+    sign_in_file: Path | None = None  # of other systems to sign in with; unset: sign-in.toml in the data directory
     directory_minutes: float = Field(default=15, gt=0)  # so often directories are asked whom they disabled or moved
     sign_up: bool = False  # whether people may make an account alone; needs mail
     sign_up_domain: str = Field(default="default", pattern=NAME_PATTERN)  # that they are in then

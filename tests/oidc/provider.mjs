@@ -14,7 +14,7 @@ const provider = new Provider(issuer, {
     {
       client_id: 'madang',
       client_secret: 'the secret: of/madang+',
-      redirect_uris: ['http://127.0.0.1:9/callback'],
+      redirect_uris: ['http://127.0.0.1:9/callback', 'http://127.0.0.1:9/api/v1/sign-in/openid/lab/callback'],
       grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
     },
     {

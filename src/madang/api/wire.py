@@ -24,6 +24,9 @@ JSON: Final = "application/json"
 JSON_LIMIT: Final = 8 << 20
 """Bytes of a JSON body; more is refused before it fills the memory."""
 
+OPEN_LIMIT: Final = 64 << 10
+"""The same where anybody may send one."""
+
 SessionRef = Annotated[str, Path(pattern=NAME_PATTERN, description="The id of a session, or its name.")]
 NameRef = Annotated[str, Path(pattern=NAME_PATTERN)]
 UserRef = Annotated[str, Path(pattern=USER_PATTERN, description="The name of an account.")]
@@ -48,17 +51,17 @@ class Json(Response):
         super().__init__(model.__pydantic_serializer__.to_json(model), status, headers)
 
 
-async def read_json(request: Request, model: type[M], *, optional: bool = False) -> M:
+async def read_json(request: Request, model: type[M], *, optional: bool = False, limit: int = JSON_LIMIT) -> M:
     """The body of `request` as a `model`; with `optional`, none at all is a model of defaults.
 
-    Raises TooLarge above JSON_LIMIT and InvalidFields for anything that does not fit. Routes call this after they know
-    the caller, so that a stranger cannot make the server read.
+    Raises TooLarge above `limit` bytes and InvalidFields for anything that does not fit. Routes call this after they
+    know the caller, or with OPEN_LIMIT, so that a stranger cannot make the server read much.
     """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > JSON_LIMIT:
-            raise TooLarge(f"The JSON body is larger than {JSON_LIMIT >> 20} MiB.")
+        if len(body) > limit:
+            raise TooLarge(f"The JSON body is larger than {limit >> 10} KiB.")
     try:
         return model.model_validate_json(bytes(body) if body or not optional else b"{}")
     except ValidationError as error:

@@ -59,7 +59,7 @@ def login(
     name = chosen or _name(address)
     kept.having(name, Connection(url=address))  # a bad name is said before anybody types a password
     if token:
-        secret = _hidden(t("login.token_prompt"), None)
+        secret = hidden(t("login.token_prompt"), None)
     elif device is not None:
         secret = run_client(Connection(url=address), lambda client: _by_device(client, device))
     else:
@@ -94,15 +94,15 @@ def _by_password(connection: Connection, user: str | None) -> str:
     """A token for name and password, with whatever else the server asks for."""
     from madang.schemas.sign_in import PasswordSignIn
 
-    name = user or _shown(t("login.user_prompt"), "--user")
-    asked = PasswordSignIn(name=name, password=_hidden(t("login.password_prompt"), "MADANG_PASSWORD"), label=_label())
+    name = user or shown(t("login.user_prompt"), "--user")
+    asked = PasswordSignIn(name=name, password=hidden(t("login.password_prompt"), "MADANG_PASSWORD"), label=_label())
     while True:
         try:
             return run_client(connection, partial(_send, asked=asked)).token
         except SecondFactorRequired as error:
             if asked.code is not None:
                 output.fail(error.message)
-            asked = asked.model_copy(update={"code": _shown(t("login.code_prompt"), None)})
+            asked = asked.model_copy(update={"code": shown(t("login.code_prompt"), None)})
         except PasswordChangeRequired as error:
             output.note(error.message)
             asked = _replaced(asked)
@@ -113,34 +113,38 @@ async def _send(client: AsyncClient, asked: PasswordSignIn) -> NewToken:
 
 
 def _replaced(asked: PasswordSignIn) -> PasswordSignIn:
-    new = _hidden(t("login.new_password_prompt"), "MADANG_NEW_PASSWORD")
-    if "MADANG_NEW_PASSWORD" not in os.environ and new != _hidden(t("login.again_prompt"), None):
+    new = hidden(t("login.new_password_prompt"), "MADANG_NEW_PASSWORD")
+    if "MADANG_NEW_PASSWORD" not in os.environ and new != hidden(t("login.again_prompt"), None):
         raise InvalidInput(t("login.not_the_same"))
     return asked.model_copy(update={"new_password": new})
 
 
 async def _by_device(client: AsyncClient, source: str) -> str:
+    from madang.schemas.openid import DevicePending
+
     begun = await client.login.device(source)
     output.note(t("login.device_open", uri=begun.verification_uri, code=begun.user_code))
     if begun.verification_uri_complete:
         output.note(begun.verification_uri_complete)
     until = time.monotonic() + begun.expires_in
+    handle, interval = begun.handle, begun.interval
     while time.monotonic() < until:
-        await asyncio.sleep(begun.interval)
-        made = await client.login.poll(source, begun.handle, _label())
-        if made is not None:
-            return made.token
+        await asyncio.sleep(interval)
+        answer = await client.login.poll(source, handle, _label())
+        if not isinstance(answer, DevicePending):
+            return answer.token
+        handle, interval = answer.handle, answer.interval
     raise Unauthorized(t("login.device_late"))
 
 
-def _shown(prompt: str, option: str | None) -> str:
+def shown(prompt: str, option: str | None) -> str:
     """What somebody types at a terminal."""
     if not sys.stdin.isatty():
         raise InvalidInput(t("login.no_terminal", prompt=prompt, option=option or "--token"))
     return input(f"{prompt}: ").strip()
 
 
-def _hidden(prompt: str, variable: str | None) -> str:
+def hidden(prompt: str, variable: str | None) -> str:
     """A secret: from a variable, typed without being shown, or the first line of standard input."""
     if variable is not None and variable in os.environ:
         return os.environ[variable]

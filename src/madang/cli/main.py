@@ -10,6 +10,7 @@ import typer
 
 from madang import __version__
 from madang.cli import (
+    account,
     announcement,
     audit,
     create,
@@ -17,6 +18,8 @@ from madang.cli import (
     domain,
     environment,
     group,
+    importing,
+    invitation,
     key,
     login,
     maintenance,
@@ -60,7 +63,10 @@ doctor.register(app)
 create.register(session.app)
 sharing.register(session.app)
 user.register(app)
+account.register(user.app)
 login.register(app)
+invitation.register(app, project.app)
+importing.register(user.app)
 app.add_typer(session.app, name="session")
 app.add_typer(domain.app, name="domain")
 app.add_typer(project.app, name="project")
@@ -70,6 +76,7 @@ app.add_typer(group.app, name="group")
 app.add_typer(preset.app, name="preset")
 app.add_typer(policy.app, name="policy")
 app.add_typer(price.app, name="price")
+app.add_typer(account.app, name="account")
 app.add_typer(token.app, name="token")
 app.add_typer(key.app, name="key")
 app.add_typer(profile.app, name="profile")

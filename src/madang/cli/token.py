@@ -51,7 +51,7 @@ def ls(project: Project = None, json: Json = False) -> None:
     if json:
         output.dump(tokens)
         return
-    columns = [t(f"column.{name}") for name in ("id", "label", "scopes", "created", "expires", "last_used")]
+    columns = [t(f"column.{name}") for name in ("id", "kind", "label", "scopes", "created", "expires", "last_used")]
     if project is not None:
         columns += [t("column.user"), t("column.role")]
     output.table(columns, [_row(one) for one in tokens], t("token.none"))
@@ -60,7 +60,7 @@ def ls(project: Project = None, json: Json = False) -> None:
 def _row(token: Token) -> list[str]:
     from madang.schemas.machines import ProjectToken
 
-    cells = [token.id, token.label, scopes_text(token.scopes)]
+    cells = [token.id, token.kind, token.label, scopes_text(token.scopes)]
     cells += [show_moment(moment) for moment in (token.created_at, token.expires_at, token.last_used_at)]
     return [*cells, token.user, token.role] if isinstance(token, ProjectToken) else cells
 

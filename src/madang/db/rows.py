@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -11,11 +10,9 @@ from madang.db.engine import Scalar
 from madang.domain.access import Access
 from madang.domain.container import ContainerState
 from madang.domain.limits import Limits
-from madang.domain.notices import NoticeLevel
 from madang.domain.people import Membership, ProjectRole, Role, ShareLevel, project_path
 from madang.domain.rights import Scope
 from madang.domain.session import Exit, Layout, SessionKind, SessionState
-from madang.domain.why import Language
 from madang.schemas.agent import NetworkMode, NodeReport
 from madang.schemas.api import DEFAULT_GROUP, Day, GroupPolicy
 
@@ -223,30 +220,6 @@ class GroupRow:
     policy: GroupPolicy
     created_at: datetime
     access: Access | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PresetRow:
-    """A named slot bundle of a resource group, for one container."""
-
-    resource_group: str
-    name: str
-    title: str
-    slots: Mapping[str, int]
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AnnouncementRow:
-    """Something that everybody shall know from `since` to before `until`."""
-
-    id: str
-    message: Mapping[Language, str]
-    level: NoticeLevel
-    since: datetime
-    until: datetime | None
-    created_at: datetime
-    created_by: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,7 +355,7 @@ _KO: Final[Mapping[WhyCode, str]] = {
     WhyCode.KEPT: "자리는 있지만 먼저 시작할 세션을 위해 남겨 둔 자리입니다",
     WhyCode.RESERVED: "남은 자리는 {until}까지 예약({name})되어 있습니다",
     WhyCode.CALENDAR: "{group} 그룹의 시간표가 {until}까지 {window} 시간대이므로 이 세션을 시작할 수 없습니다",
-    WhyCode.NO_ACCESS: "{project} 프로젝트의 사용자 {user}에게는 {group} 그룹이 열려 있지 않아 관리자가 열어 주어야 합니다",
+    WhyCode.NO_ACCESS: "{project} 프로젝트의 사용자 {user}에게는 {group} 그룹이 열려 있지 않습니다",
     WhyCode.BUDGET: (
         "{project} 프로젝트가 이번 달 예산({amount})을 다 썼습니다. 다음 달이 시작하는 {until}이 되거나 예산이 "
         "늘어나면 시작할 수 있습니다"

@@ -22,7 +22,7 @@ from madang.scheduling.snapshot import Node, Request, Running, Snapshot
 from madang.scheduling.state import ClusterState
 from madang.schemas.api import GroupPolicy
 from madang.services.cluster import node_of
-from madang.services.live import opens_for, request_of, running_of
+from madang.services.live import blocked_by, opens_for, request_of, running_of
 
 _log = structlog.get_logger(__name__)
 
@@ -202,7 +202,8 @@ class Picture:
         for session_id in tuple(group.requests):
             row = self.rows[session_id]
             if opens_for(before, row) != opens_for(group.row.access, row):
-                self._waits(row)
+                why = blocked_by(row, group.row.access, self._closed)
+                group.add(replace(group.requests[session_id], blocked_by=why))
 
     async def _read_maintenance(self, connection: AsyncConnection) -> None:
         self.maintenance = await notices.maintenance(connection)

@@ -81,8 +81,10 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
         accept: int | None = None,
+        seconds: float | None = None,
     ) -> httpx.Response:
-        """One answered request; `accept` is a status of failure that the caller wants to see as a response.
+        """One answered request; `accept` is a status of failure that the caller wants to see as a response, `seconds`
+        how long to wait for an answer that takes longer than others.
 
         `repeatable` says that asking twice does no more than asking once: then it is sent again when the connection
         breaks or the server is busy. Raises the domain's error for a problem, NoServer when nobody answers.
@@ -90,7 +92,7 @@ class Transport:
         retry = _Retry()
         while True:
             try:
-                response = await self._send(method, path, params, body, headers)
+                response = await self._send(method, path, params, body, headers, seconds=seconds)
                 self._met = True
                 if response.is_success or response.status_code == accept:
                     return response
@@ -101,10 +103,18 @@ class Transport:
                     raise self._final(error) from None
 
     async def _send(
-        self, method: Method, path: str, params: Query | None, body: Body | None, headers: Mapping[str, str] | None
+        self,
+        method: Method,
+        path: str,
+        params: Query | None,
+        body: Body | None,
+        headers: Mapping[str, str] | None,
+        *,
+        seconds: float | None,
     ) -> httpx.Response:
+        timeout = self._http.timeout if seconds is None else httpx.Timeout(seconds, connect=10.0)
         if not callable(body):
-            return await self._http.request(method, path, params=params, content=body, headers=headers)
+            return await self._http.request(method, path, params=params, content=body, headers=headers, timeout=timeout)
         if not self.connection.key:
             return await self._http.request(method, path, params=params, content=body(), headers=headers)
         with tempfile.TemporaryFile() as file:  # what is signed has to be known as a whole before it is sent

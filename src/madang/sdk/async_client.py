@@ -7,12 +7,14 @@ from types import TracebackType
 
 from madang.schemas.api import Event, Health, Me, ServerInfo
 from madang.sdk._transport import API, Transport
+from madang.sdk.account import AsyncAccount
 from madang.sdk.audit import AsyncAudit
 from madang.sdk.catalog import AsyncEnvironments, AsyncNodes
 from madang.sdk.connection import Connection
 from madang.sdk.files import AsyncFiles
 from madang.sdk.finding import find_connection
 from madang.sdk.groups import AsyncGroups, AsyncReservations
+from madang.sdk.invitations import AsyncInvitations
 from madang.sdk.keys import AsyncKeys, AsyncProjectTokens
 from madang.sdk.login import AsyncLogin
 from madang.sdk.money import AsyncBudgets, AsyncPrices
@@ -58,10 +60,12 @@ class AsyncClient:
         self.uploads = AsyncUploads(self._transport)
         self.domains = AsyncDomains(self._transport)
         self.projects = AsyncProjects(self._transport)
+        self.invitations = AsyncInvitations(self._transport)
         self.users = AsyncUsers(self._transport)
         self.nodes = AsyncNodes(self._transport)
         self.environments = AsyncEnvironments(self._transport)
         self.groups = AsyncGroups(self._transport)
+        self.account = AsyncAccount(self._transport)
         self.tokens = AsyncTokens(self._transport)
         self.project_tokens = AsyncProjectTokens(self._transport)
         self.keys = AsyncKeys(self._transport)

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from madang.domain.people import ProjectRole, Role, ShareLevel
+from madang.schemas.invitations import Existing, Import
 from madang.schemas.people import Domain, Member, OwnedSessions, Project, Share, User, UserUpdate
+from madang.schemas.sign_in import FirstPassword, Link
 from madang.sdk._bridge import Bridge
 from madang.sdk.people import AsyncDomains, AsyncProjects, AsyncSharing, AsyncUsers
 
@@ -117,6 +119,31 @@ class Users:
     def delete(self, name: str, *, sessions: OwnedSessions = "refuse") -> None:
         """Delete an account, with `stop-and-delete` also one that has sessions."""
         self._bridge.run(self._users.delete(name, sessions=sessions))
+
+    def import_csv(
+        self,
+        data: bytes,
+        *,
+        domain: str | None = None,
+        existing: Existing = "refuse",
+        make_up: bool = False,
+        dry_run: bool = False,
+    ) -> Import:
+        """Make the accounts of a table, all or none."""
+        work = self._users.import_csv(data, domain=domain, existing=existing, make_up=make_up, dry_run=dry_run)
+        return self._bridge.run(work)
+
+    def reset_password(self, name: str, password: str | None = None, *, sign_out: bool = False) -> FirstPassword:
+        """Give somebody a first password."""
+        return self._bridge.run(self._users.reset_password(name, password, sign_out=sign_out))
+
+    def password_link(self, name: str) -> Link:
+        """A link with which somebody sets a password."""
+        return self._bridge.run(self._users.password_link(name))
+
+    def remove_second_factor(self, name: str) -> None:
+        """Remove the second factor of somebody who has lost it."""
+        self._bridge.run(self._users.remove_second_factor(name))
 
 
 class Sharing:

@@ -21,6 +21,8 @@ from madang.sdk.blocking import (
     Uploads,
     Usages,
 )
+from madang.sdk.blocking_account import Account
+from madang.sdk.blocking_invitations import Invitations
 from madang.sdk.blocking_keys import Keys, ProjectTokens
 from madang.sdk.blocking_money import Budgets, Prices
 from madang.sdk.blocking_people import Domains, Projects, Sharing, Users
@@ -62,10 +64,12 @@ class Client:
         self.uploads = Uploads(self._client.uploads, self._bridge)
         self.domains = Domains(self._client.domains, self._bridge)
         self.projects = Projects(self._client.projects, self._bridge)
+        self.invitations = Invitations(self._client.invitations, self._bridge)
         self.users = Users(self._client.users, self._bridge)
         self.nodes = Nodes(self._client.nodes, self._bridge)
         self.environments = Environments(self._client.environments, self._bridge)
         self.groups = Groups(self._client.groups, self._bridge)
+        self.account = Account(self._client.account, self._bridge)
         self.tokens = Tokens(self._client.tokens, self._bridge)
         self.project_tokens = ProjectTokens(self._client.project_tokens, self._bridge)
         self.keys = Keys(self._client.keys, self._bridge)

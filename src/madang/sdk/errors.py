@@ -40,7 +40,10 @@ _BY_CODE: Final = _classes()
 def error_of(problem: Problem) -> MadangError:
     """The error to raise for what a server said."""
     kind = _BY_CODE.get(problem.code)
-    return kind(_message(problem)) if kind is not None else ApiError(problem)
+    made = kind(_message(problem)) if kind is not None else ApiError(problem)
+    if isinstance(made, domain.InvalidInput):
+        made.errors = problem.errors
+    return made
 
 
 def error_of_response(status: int, body: bytes) -> MadangError:

@@ -6,27 +6,11 @@ from typing import Final
 from urllib.parse import quote
 
 from madang.schemas.api import NewToken
-from madang.schemas.base import Wire
+from madang.schemas.openid import DeviceBegun, DevicePending, DevicePoll
 from madang.schemas.sign_in import PasswordSignIn, SignInWays
 from madang.sdk._transport import API, JSON, Transport
 
 _SIGN_IN: Final = f"{API}/sign-in"
-
-
-class DeviceCode(Wire):
-    """What somebody types into a browser elsewhere to let this machine in."""
-
-    user_code: str
-    verification_uri: str
-    verification_uri_complete: str | None = None
-    interval: float  # seconds between two questions whether it has been done
-    expires_in: float
-    handle: str
-
-
-class _Poll(Wire):
-    handle: str
-    label: str = ""
 
 
 class AsyncLogin:
@@ -48,18 +32,23 @@ class AsyncLogin:
         response = await self._transport.call("POST", f"{_SIGN_IN}/token", body=body, headers=JSON, repeatable=False)
         return self._transport.parse(NewToken, response.content)
 
-    async def device(self, source: str) -> DeviceCode:
+    async def device(self, source: str) -> DeviceBegun:
         """Begin with a browser elsewhere, at another system. Raises NotFound."""
         response = await self._transport.call("POST", f"{_openid(source)}/device", repeatable=False)
-        return self._transport.parse(DeviceCode, response.content)
+        return self._transport.parse(DeviceBegun, response.content)
 
-    async def poll(self, source: str, handle: str, label: str = "") -> NewToken | None:
-        """The token, once somebody has let this machine in; None before. Raises Unauthorized when it was refused."""
-        body = _Poll(handle=handle, label=label).model_dump_json().encode()
+    async def poll(self, source: str, handle: str, label: str = "") -> NewToken | DevicePending:
+        """The token, once somebody has let this machine in; before that, when and with which handle to ask again.
+
+        Raises Unauthorized when it was refused, or nobody has answered in time.
+        """
+        body = DevicePoll(handle=handle, label=label).model_dump_json().encode()
         response = await self._transport.call(
             "POST", f"{_openid(source)}/device/poll", body=body, headers=JSON, repeatable=False
         )
-        return None if response.status_code == 202 else self._transport.parse(NewToken, response.content)
+        if response.status_code == 202:
+            return self._transport.parse(DevicePending, response.content)
+        return self._transport.parse(NewToken, response.content)
 
     async def leave(self) -> None:
         """Take the token back that these requests are sent with."""

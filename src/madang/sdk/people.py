@@ -10,6 +10,7 @@ from urllib.parse import quote
 from madang.domain.people import ProjectRole, Role, ShareLevel, split_path
 from madang.schemas.api import Page
 from madang.schemas.base import Wire
+from madang.schemas.invitations import Existing, Import
 from madang.schemas.people import (
     Domain,
     DomainCreate,
@@ -26,20 +27,25 @@ from madang.schemas.people import (
     UserCreate,
     UserUpdate,
 )
+from madang.schemas.sign_in import FirstPassword, Link, PasswordReset
 from madang.sdk._transport import API, JSON, M, Method, Transport
 
 _DOMAINS: Final = f"{API}/domains"
 _USERS: Final = f"{API}/users"
+_CSV: Final = {"Content-Type": "text/csv"}
+_IMPORT_SECONDS: Final = 600.0  # passwords are slow to store
 
 
-async def _send(transport: Transport, method: Method, path: str, body: Wire, model: type[M]) -> M:
+async def send(transport: Transport, method: Method, path: str, body: Wire, model: type[M]) -> M:
+    """Ask with a message, and read the answer."""
     response = await transport.call(
         method, path, body=body.model_dump_json().encode(), headers=JSON, repeatable=method != "POST"
     )
     return transport.parse(model, response.content)
 
 
-def _project(path: str) -> str:
+def project_url(path: str) -> str:
+    """Where a project is, of a path."""
     domain, name = split_path(path)
     return f"{_DOMAINS}/{quote(domain, safe='')}/projects/{quote(name, safe='')}"
 
@@ -60,12 +66,12 @@ class AsyncDomains:
 
     async def create(self, name: str, *, title: str = "") -> Domain:
         """Make a domain, with a project `default` that its users will join. Raises NameInUse."""
-        return await _send(self._transport, "POST", _DOMAINS, DomainCreate(name=name, title=title), Domain)
+        return await send(self._transport, "POST", _DOMAINS, DomainCreate(name=name, title=title), Domain)
 
     async def update(self, name: str, *, title: str | None = None, active: bool | None = None) -> Domain:
         """Change what is given. Raises Conflict when no administrator could sign in any more."""
         body = DomainUpdate(title=title, active=active)
-        return await _send(self._transport, "PATCH", f"{_DOMAINS}/{name}", body, Domain)
+        return await send(self._transport, "PATCH", f"{_DOMAINS}/{name}", body, Domain)
 
     async def delete(self, name: str) -> None:
         """Delete an empty domain. Raises Conflict."""
@@ -85,26 +91,26 @@ class AsyncProjects:
 
     async def get(self, path: str) -> Project:
         """One project."""
-        return await self._transport.get(Project, _project(path))
+        return await self._transport.get(Project, project_url(path))
 
     async def create(self, path: str, *, title: str = "", owner: str | None = None) -> Project:
         """Make a project, owned by you unless somebody else is named. Raises NameInUse."""
         domain, name = split_path(path)
         body = ProjectCreate(name=name, title=title, owner=owner)
-        return await _send(self._transport, "POST", f"{_DOMAINS}/{domain}/projects", body, Project)
+        return await send(self._transport, "POST", f"{_DOMAINS}/{domain}/projects", body, Project)
 
     async def update(self, path: str, *, title: str | None = None, active: bool | None = None) -> Project:
         """Change what is given."""
         body = ProjectUpdate(title=title, active=active)
-        return await _send(self._transport, "PATCH", _project(path), body, Project)
+        return await send(self._transport, "PATCH", project_url(path), body, Project)
 
     async def delete(self, path: str) -> None:
         """Delete a project without sessions. Raises Conflict."""
-        await self._transport.call("DELETE", _project(path))
+        await self._transport.call("DELETE", project_url(path))
 
     async def members(self, path: str) -> Sequence[Member]:
         """Who is in it."""
-        return (await self._transport.get(Page[Member], f"{_project(path)}/members")).items
+        return (await self._transport.get(Page[Member], f"{project_url(path)}/members")).items
 
     async def set_member(
         self, path: str, user: str, role: ProjectRole = ProjectRole.MEMBER, *, expires_at: datetime | None = None
@@ -112,12 +118,12 @@ class AsyncProjects:
         """Take somebody in, of whatever domain, or change what a member is. Raises Conflict for the last owner."""
         ends = None if expires_at is None else expires_at.astimezone()
         body = MemberUpdate(role=role, expires_at=ends)
-        place = f"{_project(path)}/members/{quote(user, safe='')}"
-        return await _send(self._transport, "PUT", place, body, Member)
+        place = f"{project_url(path)}/members/{quote(user, safe='')}"
+        return await send(self._transport, "PUT", place, body, Member)
 
     async def remove_member(self, path: str, user: str) -> None:
         """Let somebody be in it no more. Raises Conflict for the last owner."""
-        await self._transport.call("DELETE", f"{_project(path)}/members/{quote(user, safe='')}")
+        await self._transport.call("DELETE", f"{project_url(path)}/members/{quote(user, safe='')}")
 
 
 class AsyncUsers:
@@ -154,15 +160,60 @@ class AsyncUsers:
         """Make an account, in your domain and its project `default` unless others are named. Raises NameInUse."""
         places = None if projects is None else [*projects]
         body = UserCreate(name=name, full_name=full_name, email=email, role=role, domain=domain, projects=places)
-        return await _send(self._transport, "POST", _USERS, body, User)
+        return await send(self._transport, "POST", _USERS, body, User)
 
     async def update(self, name: str, change: UserUpdate) -> User:
         """Change what is given. Raises Conflict when no administrator could sign in any more."""
-        return await _send(self._transport, "PATCH", f"{_USERS}/{quote(name, safe='')}", change, User)
+        return await send(self._transport, "PATCH", f"{_USERS}/{quote(name, safe='')}", change, User)
 
     async def delete(self, name: str, *, sessions: OwnedSessions = "refuse") -> None:
         """Delete an account, with `stop-and-delete` also one that has sessions. Raises Conflict."""
         await self._transport.call("DELETE", f"{_USERS}/{quote(name, safe='')}", params={"sessions": sessions})
+
+    async def import_csv(
+        self,
+        data: bytes,
+        *,
+        domain: str | None = None,
+        existing: Existing = "refuse",
+        make_up: bool = False,
+        dry_run: bool = False,
+    ) -> Import:
+        """Make the accounts of a table, all or none, in your domain unless another is named.
+
+        `existing`: accounts that are there are mistakes, or join the project of their row. `make_up`: make up passwords
+        where the table has none. `dry_run`: only tell what would be done. Passwords that were made up and links are
+        told only here. Raises InvalidInput with all mistakes, by line and column, in `errors`.
+        """
+        params: dict[str, str | int | bool | list[str]] = {"existing": existing, "make_up": make_up, "dry_run": dry_run}
+        if domain is not None:
+            params["domain"] = domain
+        response = await self._transport.call(
+            "POST",
+            f"{_USERS}:import",
+            params=params,
+            body=data,
+            headers=_CSV,
+            repeatable=dry_run,
+            seconds=_IMPORT_SECONDS,
+        )
+        return self._transport.parse(Import, response.content)
+
+    async def reset_password(self, name: str, password: str | None = None, *, sign_out: bool = False) -> FirstPassword:
+        """Give somebody a first password, made up unless you choose it; it has to be replaced at sign-in."""
+        body = PasswordReset(password=password, sign_out=sign_out)
+        return await send(self._transport, "POST", f"{_USERS}/{quote(name, safe='')}/password", body, FirstPassword)
+
+    async def password_link(self, name: str) -> Link:
+        """A link with which somebody sets a password, which is only in this answer."""
+        response = await self._transport.call(
+            "POST", f"{_USERS}/{quote(name, safe='')}/password-link", repeatable=False
+        )
+        return self._transport.parse(Link, response.content)
+
+    async def remove_second_factor(self, name: str) -> None:
+        """Remove the second factor of somebody who has lost it. Raises Conflict without one."""
+        await self._transport.call("DELETE", f"{_USERS}/{quote(name, safe='')}/second-factor")
 
 
 class AsyncSharing:
@@ -180,7 +231,7 @@ class AsyncSharing:
     ) -> Share:
         """Share a session with a user or a project, or change how far it is."""
         body = ShareUpdate(user=user, project=project, level=level)
-        return await _send(self._transport, "PUT", f"{API}/sessions/{ref}/shares", body, Share)
+        return await send(self._transport, "PUT", f"{API}/sessions/{ref}/shares", body, Share)
 
     async def unshare(self, ref: str, *, user: str | None = None, project: str | None = None) -> None:
         """Share it no more with a user or a project."""

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import audit, credentials, users
 from madang.db.repositories.credentials import AccountRow
-from madang.domain.errors import Conflict, InvalidInput, SecondFactorRequired, Unauthorized
+from madang.domain.errors import Conflict, Forbidden, InvalidInput, SecondFactorRequired, Unauthorized, Unavailable
 from madang.domain.ids import Clock
 from madang.domain.passwords import check_new, new_password
 from madang.domain.people import Caller
-from madang.domain.rights import Right
+from madang.domain.rights import Right, Scope
 from madang.domain.throttle import Attempt
 from madang.schemas.sign_in import (
     Account,
@@ -111,7 +111,10 @@ class AccountService:
         _without_factor(row)
         attempt = await self._throttle.begin(row.name, caller.address)
         now = self._clock.now()
-        until, _, secret = self._sealer.unseal(request.enrolment, _enrolment(row.id)).partition(" ")
+        try:
+            until, _, secret = self._sealer.unseal(request.enrolment, _enrolment(row.id)).partition(" ")
+        except Unavailable:
+            raise InvalidInput("That enrolment is not yours or not whole. Begin anew.") from None
         if now.timestamp() > int(until):
             raise InvalidInput("That took too long. Begin anew.")
         step = matching_step(secret, request.code, now, None)
@@ -221,6 +224,8 @@ async def allowed(connection: AsyncConnection, caller: Caller, name: str) -> Acc
     Conflict for one that is kept elsewhere."""
     found = await users.find(connection, caller, name)
     caller.require(Right.USER_CHANGE, domain_id=found.domain_id)
+    if caller.scopes is not None and not caller.scopes >= frozenset(Scope):
+        raise Forbidden("A token that is limited to scopes sets no passwords of others. Use one that is not.")
     require_rank(caller, found)
     row = _there(await credentials.by_id(connection, found.id))
     require_local(row)

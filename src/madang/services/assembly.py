@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from madang.config import Settings
@@ -68,23 +69,7 @@ def assemble(
     sources = sources or Sources()
     room = Room(settings.data_dir)
     notices = NoticeService(database, hub, clock)
-    sealer = Sealer.open(settings.data_dir / FILE_NAME)
-    passwords = Passwords()
-    mailer = Mailer.open(settings)
-    throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
-    accounts = Accounts(database, clock, sources.rules)
-    sign_in = SignInService(
-        database,
-        clock,
-        passwords=passwords,
-        throttle=throttle,
-        sealer=sealer,
-        lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
-        sources=sources,
-        accounts=accounts,
-        mails=mailer is not None,
-        sign_up=settings.sign_up,
-    )
+    door = _Door.open(settings, database, clock, sources)
     return Services(
         sessions=SessionService(database, fabric, clock, catalog=Catalog(database, hub), room=room, notices=notices),
         sharing=SharingService(database, clock),
@@ -103,42 +88,18 @@ def assemble(
         keys=KeyService(
             database,
             clock,
-            sealer,
+            door.sealer,
             spool=settings.data_dir / "uploads",
             body_limit=settings.upload_limit_bytes,
         ),
-        sign_in=sign_in,
-        openid=OpenIdService(clock, sources=sources, accounts=accounts, sealer=sealer, sign_in=sign_in),
-        account=AccountService(database, clock, passwords=passwords, throttle=throttle, sealer=sealer),
-        password_links=PasswordLinkService(
-            database,
-            clock,
-            passwords=passwords,
-            throttle=throttle,
-            mailer=mailer,
-            public_url=settings.public_url,
-        ),
-        invitations=InvitationService(
-            database,
-            clock,
-            sign_in=sign_in,
-            passwords=passwords,
-            throttle=throttle,
-            mailer=mailer,
-            public_url=settings.public_url,
-        ),
-        roster=RosterService(database, clock, passwords=passwords, mailer=mailer, public_url=settings.public_url),
-        signing_up=None
-        if mailer is None or not settings.sign_up
-        else SignUpService(
-            database,
-            clock,
-            passwords=passwords,
-            throttle=throttle,
-            mailer=mailer,
-            domain=settings.sign_up_domain,
-        ),
-        site_key=SiteKey(database, clock, sealer),
+        sign_in=door.sign_in,
+        openid=door.openid(),
+        account=door.account(),
+        password_links=door.password_links(),
+        invitations=door.invitations(),
+        roster=door.roster(),
+        signing_up=door.signing_up(),
+        site_key=SiteKey(database, clock, door.sealer),
         public_url=settings.public_url,
         streams=StreamService(database, fabric, hub),
         health=HealthService(database, fabric, pulse, newest()),
@@ -149,3 +110,104 @@ def assemble(
         prices=PriceService(database, clock),
         budgets=BudgetService(database, clock),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """What all ways of coming in stand on, and the use cases made of it."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    sources: Sources
+    sealer: Sealer
+    passwords: Passwords
+    mailer: Mailer | None
+    throttle: Throttle
+    accounts: Accounts
+    sign_in: SignInService
+
+    @classmethod
+    def open(cls, settings: Settings, database: Database, clock: Clock, sources: Sources) -> _Door:
+        sealer = Sealer.open(settings.data_dir / FILE_NAME)
+        passwords = Passwords()
+        mailer = Mailer.open(settings)
+        throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
+        accounts = Accounts(database, clock, sources.rules)
+        sign_in = SignInService(
+            database,
+            clock,
+            passwords=passwords,
+            throttle=throttle,
+            sealer=sealer,
+            lifetimes=Lifetimes(timedelta(days=settings.login_days), timedelta(days=settings.browser_days)),
+            sources=sources,
+            accounts=accounts,
+            mailer=mailer,
+            sign_up=settings.sign_up,
+        )
+        return cls(
+            settings=settings,
+            database=database,
+            clock=clock,
+            sources=sources,
+            sealer=sealer,
+            passwords=passwords,
+            mailer=mailer,
+            throttle=throttle,
+            accounts=accounts,
+            sign_in=sign_in,
+        )
+
+    def openid(self) -> OpenIdService:
+        return OpenIdService(
+            self.clock, sources=self.sources, accounts=self.accounts, sealer=self.sealer, sign_in=self.sign_in
+        )
+
+    def account(self) -> AccountService:
+        return AccountService(
+            self.database, self.clock, passwords=self.passwords, throttle=self.throttle, sealer=self.sealer
+        )
+
+    def password_links(self) -> PasswordLinkService:
+        return PasswordLinkService(
+            self.database,
+            self.clock,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            mailer=self.mailer,
+            public_url=self.settings.public_url,
+        )
+
+    def invitations(self) -> InvitationService:
+        return InvitationService(
+            self.database,
+            self.clock,
+            sign_in=self.sign_in,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            mailer=self.mailer,
+            public_url=self.settings.public_url,
+        )
+
+    def roster(self) -> RosterService:
+        return RosterService(
+            self.database,
+            self.clock,
+            passwords=self.passwords,
+            mailer=self.mailer,
+            public_url=self.settings.public_url,
+        )
+
+    def signing_up(self) -> SignUpService | None:
+        """None while people may not sign up."""
+        if self.mailer is None or not self.settings.sign_up:
+            return None
+        return SignUpService(
+            self.database,
+            self.clock,
+            passwords=self.passwords,
+            throttle=self.throttle,
+            mailer=self.mailer,
+            domain=self.settings.sign_up_domain,
+        )

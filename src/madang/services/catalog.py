@@ -10,7 +10,8 @@ from typing import Final
 from madang.db.engine import Database
 from madang.db.hub import Hub
 from madang.db.repositories import groups, nodes, presets
-from madang.db.rows import GroupRow, NodeRow, PresetRow
+from madang.db.rows import GroupRow, NodeRow
+from madang.db.site_rows import PresetRow
 from madang.domain.people import Membership
 
 _FRESH_SECONDS: Final = 2.0

@@ -34,7 +34,7 @@ def request_of(row: LiveRow, access: Access | None = None, closed: Closed = Mapp
         start_at=_seconds(row.start_at),
         max_seconds=row.max_seconds,
         deadline=_seconds(row.deadline),
-        blocked_by=_blocked_by(row.dependencies) or _shut_out(row, access) or closed_for(row, closed),
+        blocked_by=blocked_by(row, access, closed),
         reservation=row.reservation or "",
         gave_way_to=row.preempted_for or "",
     )
@@ -74,6 +74,11 @@ def _ends(row: LiveRow) -> float | None:
         return row.stop_requested_at.timestamp() + row.stop_grace_seconds
     began = row.started_at or row.held_since
     return began.timestamp() + row.max_seconds if began is not None and row.max_seconds is not None else None
+
+
+def blocked_by(row: LiveRow, access: Access | None, closed: Closed) -> Why | None:
+    """What has to happen before a waiting session may start at all; None: nothing."""
+    return _blocked_by(row.dependencies) or _shut_out(row, access) or closed_for(row, closed)
 
 
 def opens_for(access: Access | None, row: LiveRow) -> bool:

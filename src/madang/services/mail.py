@@ -154,7 +154,7 @@ class Mailer:
         if len(self._tasks) >= _AT_MOST:
             _log.warning("mail_dropped")
             return
-        task = asyncio.create_task(self._deliver(message))
+        task = asyncio.create_task(self._deliver(message, to))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -168,13 +168,14 @@ class Mailer:
         for task in self._tasks:
             task.cancel()
 
-    async def _deliver(self, message: EmailMessage) -> None:
+    async def _deliver(self, message: EmailMessage, to: str) -> None:
         server = self._server
         for pause in _PAUSES:
             await asyncio.sleep(pause)
             try:
                 await aiosmtplib.send(
                     message,
+                    recipients=[to],
                     hostname=server.host,
                     port=server.port,
                     username=server.user,

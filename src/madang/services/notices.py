@@ -11,7 +11,7 @@ from typing import Final
 from madang.db.engine import Database, Transaction
 from madang.db.hub import Hub
 from madang.db.repositories import audit, notices
-from madang.db.rows import AnnouncementRow
+from madang.db.site_rows import AnnouncementRow
 from madang.domain.errors import InvalidInput, Unavailable
 from madang.domain.ids import Clock, new_id
 from madang.domain.notices import Maintenance, marks

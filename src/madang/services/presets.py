@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
 from madang.db.repositories import audit, groups, nodes, presets, site
-from madang.db.rows import NodeRow, PresetRow
+from madang.db.rows import NodeRow
+from madang.db.site_rows import PresetRow
 from madang.domain.devices import claim_of, counted
 from madang.domain.errors import ImpossibleRequest, InvalidSlots, NotFound
 from madang.domain.ids import Clock

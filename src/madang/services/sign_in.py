@@ -31,12 +31,15 @@ from madang.services.identity.passwords import Passwords
 from madang.services.identity.sealed import Sealer
 from madang.services.identity.sources import Sources
 from madang.services.identity.throttle import Throttle
+from madang.services.mail import Mailer
 from madang.services.second_factor import Proof
 from madang.services.tokens import make_credential, new_view
 
 _log = structlog.get_logger(__name__)
 
 Kind = Literal["token", "browser"]
+LOCAL: Final = "password"
+"""How somebody signed in whose password is kept here."""
 WRONG: Final = "The name or the password is wrong."
 DISABLED: Final = "This account is disabled. Ask an administrator."
 _WRONG_CODE: Final = "That code is wrong or was used already. Wait for the next one, or use a recovery code."
@@ -80,10 +83,10 @@ class SignInService:
         lifetimes: Lifetimes,
         sources: Sources | None = None,
         accounts: Accounts | None = None,
-        mails: bool = False,
+        mailer: Mailer | None = None,
         sign_up: bool = False,
     ) -> None:
-        self._mails = mails
+        self._mailer = mailer
         self._sign_up = sign_up
         self._database = database
         self._clock = clock
@@ -98,7 +101,7 @@ class SignInService:
         """What ways there are to sign in."""
         rules = () if self._sources is None else self._sources.rules.values()
         sources = [SignInSource(name=one.name, title=one.title, kind=one.kind, device=one.device) for one in rules]
-        return SignInWays(password=True, sign_up=self._sign_up, password_link=self._mails, sources=sources)
+        return SignInWays(password=True, sign_up=self._sign_up, password_link=self._mailer is not None, sources=sources)
 
     async def password(
         self, name: str, password: str, *, address: str, code: str | None = None, new_password: str | None = None
@@ -119,10 +122,10 @@ class SignInService:
                 raise Unauthorized(WRONG)
             found = await self._local(local, address, code, new_password, checked.renewed)
         else:
-            if new_password is not None and account is not None:
-                raise InvalidInput("That password is kept by another system. Change it there.")
             found = await self._elsewhere(name, password, account, address)
         await self._throttle.succeeded(attempt)
+        if new_password is not None and found.how != LOCAL:
+            raise InvalidInput(f"That password is kept by '{found.how}'. Change it there.")
         return found
 
     async def admit(self, user_id: str, *, kind: Kind, label: str, address: str, how: str) -> NewToken:
@@ -163,6 +166,8 @@ class SignInService:
     def close(self) -> None:
         """End what works in the background."""
         self._passwords.close()
+        if self._mailer is not None:
+            self._mailer.close()
 
     async def _find(self, name: str) -> AccountRow | None:
         """The account of a name as people type it, unless nobody may sign in with it."""
@@ -199,7 +204,7 @@ class SignInService:
 
         if proof is not None or replacement is not None:
             await self._database.transaction(save, "sign_in.password")
-        return SignedInUser(account.id, account.name, "password")
+        return SignedInUser(account.id, account.name, LOCAL)
 
     def _proof(self, account: AccountRow, code: str | None, address: str) -> Proof | None:
         """What the code proves; None without a second factor. Raises SecondFactorRequired."""
@@ -223,7 +228,7 @@ class SignInService:
     async def _elsewhere(self, name: str, password: str, account: AccountRow | None, address: str) -> SignedInUser:
         """Ask the account's own source, or for a name without an account each source in turn."""
         asked: Sequence[PasswordSource] = self._sources.passwords if self._sources is not None else ()
-        if account is not None:
+        if account is not None and account.source is not None:
             asked = [one for one in asked if one.name == account.source]
         for source in asked:
             try:
@@ -234,8 +239,15 @@ class SignInService:
                     raise
                 continue
             assert self._accounts is not None  # noqa: S101 - there are sources
-            return SignedInUser(await self._accounts.settle(identity), identity.name, source.name)
+            return await self._settled(self._accounts, identity)
         raise Unauthorized(WRONG)
+
+    async def _settled(self, accounts: Accounts, identity: Identity) -> SignedInUser:
+        user_id = await accounts.settle(identity)
+        found = await self._database.read(lambda connection: credentials.by_id(connection, user_id))
+        if found is None:  # deleted at this moment
+            raise Unauthorized(DISABLED)
+        return SignedInUser(user_id, found.name, identity.source)
 
     def _refused(self, account: AccountRow, address: str, reason: str) -> None:
         _log.info("sign_in_refused", user=account.name, reason=reason, address=address)

@@ -135,3 +135,16 @@ async def test_many_at_once_are_not_mixed_up(case: Case) -> None:
     )
     assert [one.name for one in made[:24] if isinstance(one, Identity)] == names * 3
     assert all(isinstance(one, NotRecognised) for one in made[24:])
+
+
+async def test_somebody_is_found_by_what_never_changes(case: Case, person: str) -> None:
+    known = await case.source.check(person, WORDS)
+    assert await case.source.find(known.subject) == known
+    await case.registry.rename(person, f"{person}-new")
+    renamed = await case.source.find(known.subject)
+    assert renamed is not None
+    assert (renamed.name, renamed.subject) == (f"{person}-new", known.subject)
+    await case.registry.disable(f"{person}-new")
+    assert await case.source.find(known.subject) is None
+    for nobody in ("", "*", "nobody", "00ff", "uid=nobody,ou=people,dc=lab,dc=example"):
+        assert await case.source.find(nobody) is None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from madang.sdk import AsyncClient
+from tests.doors import Site, opened
 from tests.fake_services import FakePlatform
+from tests.fakes import FakeAgent
 
 
 @pytest.fixture
@@ -29,3 +32,9 @@ def http(platform: FakePlatform) -> Iterator[httpx.Client]:
 async def client(platform: FakePlatform) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(platform.url, platform.token, patience=10) as client:
         yield client
+
+
+@pytest.fixture
+async def site(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    async for made in opened(Site(database_url, tmp_path, [FakeAgent()])):
+        yield made

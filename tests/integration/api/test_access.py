@@ -28,6 +28,7 @@ from madang.db.engine import Transaction
 from madang.domain.people import ProjectRole, split_path
 from madang.domain.rights import RIGHTS, Right, Scope, Tie, gives
 from madang.schemas.api import PolicyLimits, ReservationCreate, SessionCreate, TokenCreate
+from madang.schemas.invitations import InvitationCreate
 from madang.schemas.machines import KeyCreate, ProjectTokenCreate
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
 from madang.schemas.site import AnnouncementCreate, PresetPut
@@ -149,6 +150,10 @@ def _listed(right: Right, query: str = "") -> Entry:
     return Entry(right, "list", query=query)
 
 
+def _own(body: object) -> Entry:
+    return Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: body)
+
+
 def _in_project(ties: set[Tie]) -> bool:
     return bool(ties & set(_ROLES.values()))
 
@@ -157,7 +162,20 @@ def _new_session(who: Person, thing: Thing) -> object:
     return {"command": ["x"], "slots": {"cpu": "0.1", "mem": "64m"}, "project": thing.name}
 
 
-OPEN: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/v1/openapi.json")}
+OPEN: Final = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/api/v1/openapi.json"),
+    ("POST", "/api/v1/sign-in/invitation"),
+    ("GET", "/api/v1/sign-in"),
+    ("POST", "/api/v1/sign-in/token"),
+    ("POST", "/api/v1/sign-in/browser"),
+    ("POST", "/api/v1/sign-in/password-link/use"),
+    ("GET", "/api/v1/sign-in/openid/{source}"),
+    ("GET", "/api/v1/sign-in/openid/{source}/callback"),
+    ("POST", "/api/v1/sign-in/openid/{source}/device"),
+    ("POST", "/api/v1/sign-in/openid/{source}/device/poll"),
+}
 ONE: Final = "/api/v1/sessions/{session}"
 IN: Final = "/api/v1/domains/{domain}/projects"
 ROUTES: Final[dict[tuple[str, str], Entry]] = {
@@ -243,6 +261,11 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("DELETE", f"{IN}/{{project}}/tokens/{{token}}"): Entry(
         Right.PROJECT_PEOPLE, "project token", can(Right.PROJECT_SEE)
     ),
+    ("GET", f"{IN}/{{project}}/invitations"): _project(Right.PROJECT_PEOPLE),
+    ("POST", f"{IN}/{{project}}/invitations"): _project(Right.PROJECT_PEOPLE, {}),
+    ("DELETE", f"{IN}/{{project}}/invitations/{{invitation}}"): _project(Right.PROJECT_PEOPLE),
+    ("POST", "/api/v1/me/invitations"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"link": "x"}),
+    ("POST", "/api/v1/users:import"): Entry(Right.USER_CHANGE, "own domain", body=lambda who, thing: b"account\n"),
     ("GET", "/api/v1/users"): _listed(Right.USER_SEE),
     ("POST", "/api/v1/users"): Entry(
         Right.USER_CHANGE, "domain", can(Right.DOMAIN_SEE), lambda who, thing: {"name": "new", "domain": thing.name}
@@ -250,7 +273,16 @@ ROUTES: Final[dict[tuple[str, str], Entry]] = {
     ("GET", "/api/v1/users/{user}"): _user(Right.USER_SEE),
     ("PATCH", "/api/v1/users/{user}"): _user(Right.USER_CHANGE, {"full_name": "new"}),
     ("DELETE", "/api/v1/users/{user}"): _user(Right.USER_CHANGE),
+    ("POST", "/api/v1/users/{user}/password"): _user(Right.USER_CHANGE),
+    ("POST", "/api/v1/users/{user}/password-link"): _user(Right.USER_CHANGE),
+    ("DELETE", "/api/v1/users/{user}/second-factor"): _user(Right.USER_CHANGE),
     # one's own
+    ("DELETE", "/api/v1/sign-in"): Entry(),
+    ("GET", "/api/v1/me/account"): _listed(Right.ACCOUNT_CHANGE),
+    ("PUT", "/api/v1/me/password"): _own({"old_password": "x", "new_password": "y"}),
+    ("POST", "/api/v1/me/second-factor"): _own({"password": "x"}),
+    ("PUT", "/api/v1/me/second-factor"): _own({"enrolment": "x", "code": "1"}),
+    ("POST", "/api/v1/me/second-factor/remove"): _own({"code": "1"}),
     ("GET", "/api/v1/tokens"): _listed(Right.ACCOUNT_CHANGE),
     ("POST", "/api/v1/tokens"): Entry(Right.ACCOUNT_CHANGE, "list", body=lambda who, thing: {"label": "new"}),
     ("DELETE", "/api/v1/tokens/{token}"): _of("token", Right.ACCOUNT_CHANGE, Right.ACCOUNT_CHANGE),
@@ -311,12 +343,17 @@ class Site(World):
         await self._share()
         self.robots: dict[str, str] = {}
         for path in (TEAM, "side", "snu/default"):
-            made = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
-            self.robots[path] = made.id
+            robot = await services.project_tokens.create(admin, *split_path(path), ProjectTokenCreate(label="matrix"))
+            self.robots[path] = robot.id
         for scope in (Scope.USAGE_READ, Scope.AUDIT_READ):
             wide = await services.tokens.authenticate(self.tokens["admin"])
             made_token = await services.tokens.create(wide, TokenCreate(label="narrow", scopes=[scope.value]))
             self.narrow[scope] = made_token.token
+        self.invitations: dict[str, str] = {}
+        for path in (TEAM, "side", "snu/default"):
+            place, any_ = split_path(path), InvitationCreate()
+            invited = await services.invitations.create(admin, place, any_, base="http://x", language="en")
+            self.invitations[path] = invited.id
         await services.policies.put(admin, "small", PolicyLimits())
         await services.presets.put(admin, "default", "small", PresetPut(slots={"cpu": "0.1"}))
         said = await services.notices.create(admin, AnnouncementCreate(message={"en": "x"}))
@@ -385,6 +422,7 @@ class Site(World):
             "domain": (project_domain or "default") if entry.kind in ("project", "project token") else thing.name,
             "project": project,
             "user": thing.keeper or thing.name,
+            "invitation": self.invitations.get(thing.name, ""),
             "policy": "small",
             "preset": "small",
             "announcement": self.announcement,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from madang.api.app import create_app
-from madang.domain.session import SessionState
+from madang.domain.session import ExitReason, SessionState
 from madang.schemas.api import UsageReport
 from tests.fakes import FakeAgent
 from tests.world import ShiftedClock, World, eventually
@@ -130,3 +130,28 @@ async def test_a_known_script_of_sessions_uses_exactly_what_was_reckoned_by_hand
     assert spending["spent"] == second.cost  # what is added up as it is written is the same
     users = {row.name: row.gpu_hours * 3600 for row in (await script.report("user", "2026-12")).rows}
     assert users == {"bob": pytest.approx(2 * 3661, abs=1e-6), "carl": 0}
+
+
+async def test_who_gives_way_while_no_manager_runs_pays_until_it_has_ended(script: Script) -> None:
+    run = SessionState.RUNNING
+    await script.ask("admin", "PUT", "resource-groups/default", {"preemption": True, "preemption_grace_seconds": 60})
+    script.agent.stubborn = True
+    batch = await script.start_session("carl", "batch", preemptible=True, slots={"cpu": "8", "mem": "1g"})
+    await script.is_now("carl", batch, run)
+    container = await script.container_of(batch)
+    script.at(100)
+    urgent = await script.start_session("ann", "urgent", kind="interactive", slots={"cpu": "1", "mem": "1g"})
+    await script.is_now("carl", batch, SessionState.TERMINATING)
+
+    async def asked() -> bool:
+        return bool(script.agent.held[container].stops)
+
+    await eventually(asked)
+    await script.crash()
+    script.at(142)
+    script.agent.finish(container, reason=ExitReason.STOPPED)
+    script.at(1000)
+    await script.start()
+    await script.is_now("ann", urgent, run)
+    rows = {row.name.split()[0]: row.slot_seconds for row in (await script.report("session", "2026-11")).rows}
+    assert rows == {"batch": {"cpu": 8000 * 142, "mem": 142 * (1 << 30)}}

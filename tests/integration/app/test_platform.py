@@ -120,5 +120,26 @@ async def test_a_port_in_use_is_told_before_anything_is_started(settings: Settin
     assert not (settings.data_dir / "postgres" / "postmaster.pid").exists()
 
 
+async def test_a_mistake_in_sign_in_toml_is_told_before_anything_is_started(settings: Settings) -> None:
+    (settings.data_dir / "sign-in.toml").write_text('[[ldap]]\nname = "lab"\n')
+    platform = Platform(settings)
+    with pytest.raises(StartupError, match=r"sign-in\.toml: \[\[ldap\]\] number 1: url is missing"):
+        await platform.start(lambda component, detail: None)
+    await platform.stop()
+    assert not (settings.data_dir / "postgres" / "postmaster.pid").exists()
+
+
+async def test_what_sign_in_toml_sets_up_is_offered_also_from_another_place(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "others.toml"
+    file.write_text('[[ldap]]\nname = "lab"\nurl = "ldaps://127.0.0.1:1"\nuser_base = "dc=lab"\n')
+    platform = Platform(settings.model_copy(update={"sign_in_file": file}))
+    loops: dict[str, str] = {}
+    await platform.start(loops.__setitem__)
+    async with _client(platform) as client:
+        assert [one.name for one in (await client.login.ways()).sources] == ["lab"]
+    await platform.stop()
+    assert "directories" in loops["loops"]
+
+
 async def test_it_listens_on_loopback_only(platform: Platform) -> None:
     assert platform.url.startswith("http://127.0.0.1:")

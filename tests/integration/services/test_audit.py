@@ -12,7 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from madang.db.repositories import audit
 from madang.domain.errors import Forbidden, InvalidInput, NotFound
 from madang.domain.people import Caller
+from madang.loops.reap import ReapLoop
 from madang.schemas.api import AuditEntry, GroupPolicy, TokenCreate
+from madang.schemas.money import Retention
 from madang.services.audit import AuditFilter
 from tests.world import World
 
@@ -108,3 +110,23 @@ async def test_nothing_is_changed_or_taken_away_but_what_is_too_old(idle_world: 
 
 async def _forget(world: World, before: datetime) -> None:
     await world.database.transaction(lambda transaction: audit.forget(transaction, before), "test")
+
+
+async def test_how_long_it_is_kept_is_changed_without_a_restart(idle_world: World) -> None:
+    services = idle_world.services
+    admin, ann = await idle_world.caller(), await idle_world.caller("ann", "user")
+    await idle_world.run(ann, name="old")
+    idle_world.clock.ahead += timedelta(days=40)
+    assert (await services.audit.retention(admin)).days == 0
+    await idle_world.reap.step()
+    assert len(await _all(idle_world, admin, target="old")) == 1  # for ever
+    await services.audit.keep(admin, Retention(days=30))
+    idle_world.reap = ReapLoop(
+        idle_world.settings, database=idle_world.database, fabric=idle_world.fabric, clock=idle_world.clock
+    )
+    await idle_world.reap.step()
+    [left] = await _all(idle_world, admin)
+    assert (left.action, left.before, left.after) == ("audit.retention", {"days": 0}, {"days": 30})
+    head = await idle_world.caller("head", "domain_admin")
+    with pytest.raises(Forbidden):
+        await services.audit.keep(head, Retention(days=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,7 +44,7 @@ def test_first_presets_fit_a_node_and_grow(cpu: int, mem: int, devices: dict[str
         assert GIB <= bundle["mem"] <= mem
     assert bool(found) == (cpu >= 1000 and mem >= GIB)
     sizes = [found[name] for name in ("small", "medium", "large") if name in found]
-    for smaller, larger in zip(sizes, sizes[1:], strict=False):
+    for smaller, larger in itertools.pairwise(sizes):
         assert smaller != larger
         assert all(smaller[slot] <= larger[slot] for slot in smaller)
     offered = {kind for kind in devices for bundle in found.values() if device_slot(kind) in bundle}

@@ -9,7 +9,7 @@ import pytest
 from madang.domain.session import SessionKind
 from madang.domain.why import Why, WhyCode, sentence
 from madang.scheduling.decisions import Expire, Wait
-from madang.scheduling.policy import Policy, Window
+from madang.scheduling.policy import Pause, Policy, Window
 from madang.scheduling.snapshot import Node, Request
 from tests.unit.scheduling.worlds import World, gpu_node, gpus, part_of_gpu, placements
 
@@ -43,6 +43,23 @@ def test_others_to_end_first_are_waited_for() -> None:
 def test_what_had_to_succeed_and_did_not_ends_the_wait() -> None:
     why = Why(WhyCode.DEPENDENCY_FAILED, {"name": "prepare", "state": "failed"})
     assert _one(Request("s", {"cpu": 1}, 1.0, blocked_by=why)) == Expire("s", why)
+
+
+def test_during_a_pause_nobody_starts_but_who_waits_in_vain_is_told() -> None:
+    why = Why(WhyCode.MAINTENANCE, {})
+    lost = Why(WhyCode.DEPENDENCY_FAILED, {"name": "prepare", "state": "failed"})
+    requests = [
+        _FREE,
+        Request("early", {"cpu": 1}, 1.0, start_at=500.0),
+        Request("lost", {"cpu": 1}, 1.0, blocked_by=lost),
+    ]
+    policy = Policy(pause=Pause(why, NOW + 1), preemption=True)
+    world = World([gpu_node("n1", 2)], requests)
+    decisions = world.plan(NOW, policy)
+    assert not placements(decisions)
+    told = {one.session_id: one.why for one in decisions if isinstance(one, Wait | Expire)}
+    assert told == {"free": why, "early": why, "lost": lost}
+    assert set(placements(world.plan(NOW + 1, policy))) == {"free"}
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fastapi import APIRouter, Request, Response
 
 from madang.api.auth import SignedIn, Use
 from madang.api.cookies import cookie_of, csrf_of, drop_cookie, require_own_origin, set_cookie
 from madang.api.problems import open_problems, problems
-from madang.api.wire import API, Json, json_body, read_json
+from madang.api.wire import API, OPEN_LIMIT, Json, json_body, read_json
 from madang.schemas.api import NewToken
 from madang.schemas.sign_in import (
     BrowserUser,
@@ -44,7 +42,7 @@ async def get_sign_in(services: Use) -> Response:
 )
 async def sign_in_token(request: Request, services: Use) -> Response:
     """Sign in with name and password, for programs: the answer has a token."""
-    body = await read_json(request, PasswordSignIn)
+    body = await read_json(request, PasswordSignIn, limit=OPEN_LIMIT)
     found = await _known(request, services, body)
     label = body.label or f"signed in from {address_of(request) or 'somewhere'}"
     return Json(
@@ -65,7 +63,7 @@ async def sign_in_token(request: Request, services: Use) -> Response:
 async def sign_in_browser(request: Request, services: Use) -> Response:
     """Sign in with name and password, for pages of this server: the answer sets a cookie."""
     require_own_origin(request)
-    body = await read_json(request, PasswordSignIn)
+    body = await read_json(request, PasswordSignIn, limit=OPEN_LIMIT)
     found = await _known(request, services, body)
     return await admit_browser(request, services, found, body.label)
 
@@ -89,7 +87,7 @@ async def sign_out(request: Request, caller: SignedIn, services: Use) -> Respons
 )
 async def use_password_link(request: Request, services: Use) -> Response:
     """Set a new password with a link, which is good once. Browsers are signed out."""
-    body = await read_json(request, PasswordLinkUse)
+    body = await read_json(request, PasswordLinkUse, limit=OPEN_LIMIT)
     await services.password_links.use(body.link, body.new_password, address_of(request))
     return Response(status_code=204)
 
@@ -103,7 +101,7 @@ async def use_password_link(request: Request, services: Use) -> Response:
 )
 async def ask_password_link(request: Request, services: Use) -> Response:
     """Have a link to set a new password sent to the address of an account. The answer is the same for any name."""
-    body = await read_json(request, PasswordLinkAsk)
+    body = await read_json(request, PasswordLinkAsk, limit=OPEN_LIMIT)
     await services.password_links.send(body.name, address_of(request), language_of(request))
     return Response(status_code=204)
 
@@ -117,7 +115,7 @@ async def ask_password_link(request: Request, services: Use) -> Response:
 )
 async def ask_sign_up(request: Request, services: Use) -> Response:
     """Ask for an account. It is made when the link that is sent to the address has been opened."""
-    body = await read_json(request, SignUp)
+    body = await read_json(request, SignUp, limit=OPEN_LIMIT)
     assert services.signing_up is not None  # noqa: S101 - else there is no such route
     await services.signing_up.ask(body, address_of(request), language_of(request))
     return Response(status_code=204)
@@ -133,7 +131,7 @@ async def ask_sign_up(request: Request, services: Use) -> Response:
 )
 async def confirm_sign_up(request: Request, services: Use) -> Response:
     """Make the account whose link this is."""
-    body = await read_json(request, SignUpConfirm)
+    body = await read_json(request, SignUpConfirm, limit=OPEN_LIMIT)
     assert services.signing_up is not None  # noqa: S101 - else there is no such route
     return Json(SignedUp(name=await services.signing_up.confirm(body.link, address_of(request))), 201)
 
@@ -145,7 +143,7 @@ async def admit_browser(request: Request, services: Use, found: SignedInUser, la
     made = await services.sign_in.admit(found.user_id, kind="browser", label=label, address=address, how=found.how)
     response = Json(BrowserUser(user=found.name, csrf=csrf_of(made.token)))
     assert made.expires_at is not None  # noqa: S101 - of browsers always
-    set_cookie(response, made.token, int((made.expires_at - datetime.now(UTC)).total_seconds()))
+    set_cookie(response, made.token, int((made.expires_at - made.created_at).total_seconds()))
     return response
 
 

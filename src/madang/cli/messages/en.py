@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from madang.cli.messages import en_machines, en_money, en_people, en_site
+from madang.cli.messages import en_invitations, en_machines, en_money, en_people, en_sign_in, en_site
 
 MESSAGES: Final[dict[str, str]] = {
     **en_people.MESSAGES,
+    **en_invitations.MESSAGES,
     **en_machines.MESSAGES,
     **en_money.MESSAGES,
     **en_site.MESSAGES,
+    **en_sign_in.MESSAGES,
     # general
     "main.help": "Madang: sandboxed sessions for AI work, on this machine or many.",
     "main.version": "Print the version and exit.",

@@ -8,7 +8,7 @@ MESSAGES: Final[dict[str, str]] = {
     "price.help": "Prices: what an hour of slots and devices costs.",
     "price.ls": "Show the prices of the present month.",
     "price.set": "Change prices, for the whole of the present month and those that follow. For administrators.",
-    "price.entries": "What an hour costs: cpu=10, mem=2 (a GiB), cuda.device=900, model.A100=2500; none takes one away.",
+    "price.entries": "What an hour costs: cpu=10, mem=2 (a GiB), cuda.device=900, model.A100=2500; none removes one.",
     "price.currency": "What amounts are in, such as KRW or points.",
     "price.digits": "How many digits costs have behind the point.",
     "price.timezone": "Of which place the months are that budgets and GPU-hours count by, such as Asia/Seoul.",

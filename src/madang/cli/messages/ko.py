@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from madang.cli.messages import ko_machines, ko_money, ko_people, ko_site
+from madang.cli.messages import ko_invitations, ko_machines, ko_money, ko_people, ko_sign_in, ko_site
 
 MESSAGES: Final[dict[str, str]] = {
     **ko_people.MESSAGES,
+    **ko_invitations.MESSAGES,
     **ko_machines.MESSAGES,
     **ko_money.MESSAGES,
     **ko_site.MESSAGES,
+    **ko_sign_in.MESSAGES,
     # general
     "main.help": "마당: AI 작업을 위한 격리된 세션을 이 컴퓨터 또는 여러 컴퓨터에서 실행합니다.",
     "main.version": "버전을 출력하고 끝냅니다.",

@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
+from madang.db.repositories import keys
 from madang.db.site_tables import recovery_codes, signing_keys
 from madang.db.tables import domains, tokens, users
 from madang.domain.people import Role
@@ -158,8 +159,10 @@ async def signed_in(transaction: Transaction, user_id: str, at: datetime) -> Non
 async def sign_out(
     transaction: Transaction, user_id: str, at: datetime, *, but: str | None = None, browsers_only: bool = False
 ) -> int:
-    """Take the tokens and browser sessions of somebody back, all or all but one; returns how many. Everybody forgets
-    them."""
+    """Take the tokens, signing keys and browser sessions of somebody back, all or all but one; returns how many.
+
+    Everybody forgets them.
+    """
     mine = [_t.user_id == user_id, _t.revoked_at.is_(None)]
     if but is not None:
         mine.append(_t.id != but)
@@ -169,5 +172,6 @@ async def sign_out(
     found = (await transaction.connection.execute(statement)).all()
     for row in found:
         transaction.emit("token.revoked", at, {"id": row.id, "label": row.label}, owner_id=user_id)
+    keys_found = 0 if browsers_only else await keys.revoke_all(transaction, user_id, at, but=but)
     transaction.wake("tokens")
-    return len(found)
+    return len(found) + keys_found

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.rows import ProjectRow
-from madang.db.tables import domains, memberships, projects, users
+from madang.db.site_tables import signing_keys
+from madang.db.tables import domains, memberships, projects, tokens, users
 from madang.domain.people import ProjectRole, split_path
 
 _u = users.c
@@ -90,11 +92,19 @@ async def places(transaction: Transaction, user_id: str) -> dict[str, Place]:
     }
 
 
-async def of_sources(connection: AsyncConnection, names: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Of each account that signs in with one of these sources and has a credential: its id, source and subject."""
+async def of_source(connection: AsyncConnection, source: str, now: datetime) -> list[tuple[str, str]]:
+    """Id and subject of each account of a source that can be used: it has a credential."""
+    credential = [
+        select(one.c.id)
+        .where(
+            one.c.user_id == _u.id, one.c.revoked_at.is_(None), or_(one.c.expires_at.is_(None), one.c.expires_at > now)
+        )
+        .exists()
+        for one in (tokens, signing_keys)
+    ]
     query = (
-        select(_u.id, _u.source, _u.subject)
-        .where(_u.source.in_(list(names)), _u.subject.is_not(None), _u.deleted_at.is_(None))
+        select(_u.id, _u.subject)
+        .where(_u.source == source, _u.subject.is_not(None), _u.active, _u.deleted_at.is_(None), or_(*credential))
         .order_by(_u.id)
     )
-    return [(row.id, row.source, row.subject) for row in await connection.execute(query)]
+    return [(row.id, row.subject) for row in await connection.execute(query)]

@@ -55,6 +55,19 @@ async def revoke(transaction: Transaction, user_id: str, key_id: str, at: dateti
     return label
 
 
+async def revoke_all(transaction: Transaction, user_id: str, at: datetime, *, but: str | None = None) -> int:
+    """Take all keys of a user back, or all but one; returns how many."""
+    mine = [_k.user_id == user_id, _k.revoked_at.is_(None)]
+    if but is not None:
+        mine.append(_k.id != but)
+    statement = update(signing_keys).where(*mine).values(revoked_at=at).returning(_k.id, _k.label)
+    found = (await transaction.connection.execute(statement)).all()
+    for row in found:
+        transaction.emit("key.revoked", at, {"id": row.id, "label": row.label}, owner_id=user_id)
+    transaction.wake("tokens")
+    return len(found)
+
+
 async def touch(transaction: Transaction, key_id: str, at: datetime) -> None:
     """The key has been used."""
     await transaction.connection.execute(update(signing_keys).where(_k.id == key_id).values(last_used_at=at))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.repositories import site
-from madang.db.rows import AnnouncementRow
+from madang.db.site_rows import AnnouncementRow
 from madang.db.site_tables import announcements
 from madang.domain.errors import NotFound
 from madang.domain.notices import Maintenance

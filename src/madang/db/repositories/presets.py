@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
-from madang.db.rows import PresetRow
+from madang.db.site_rows import PresetRow
 from madang.db.site_tables import presets
 
 _p = presets.c

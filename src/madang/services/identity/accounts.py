@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, credentials, identities, projects, users
+from madang.db.repositories import audit, credentials, identities, keys, projects, users
 from madang.db.repositories.credentials import AccountRow
 from madang.db.rows import ProjectRow, UserRow
 from madang.domain.errors import Unauthorized, Unavailable
@@ -73,6 +73,7 @@ class Accounts:
             if account is None or account.source != source:
                 return False
             count = await credentials.sign_out(transaction, user_id, now)
+            count += await keys.revoke_all(transaction, user_id, now)
             if count:
                 after: dict[str, object] = {"source": source, "credentials": count}
                 await audit.record(transaction, _self(account), "user.signed_out", _target(account), now, after=after)

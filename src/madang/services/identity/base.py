@@ -61,6 +61,9 @@ class PasswordSource(Protocol):
     async def look_up(self, name: str) -> Identity | None:
         """Who has this name, without a password; None when nobody has or may sign in any more. Raises Unavailable."""
 
+    async def find(self, subject: str) -> Identity | None:
+        """Who this is by now, whatever the name; None when nobody is or may sign in any more. Raises Unavailable."""
+
     async def close(self) -> None:
         """End what it has open."""
 

@@ -31,6 +31,7 @@ _DISABLED: Final = "This account is disabled in the directory. Ask those who kee
 _REFUSALS: Final = frozenset({RESULT_INVALID_CREDENTIALS, 19, 48, 50, 53})
 
 _FIRST_VALUE: Final = re.compile(rb"[^=]+=((?:\\.|[^,+\\])*)", re.DOTALL)
+_HEXADECIMAL: Final = re.compile(r"([0-9a-f]{2})+")
 _ESCAPED: Final = re.compile(rb"\\([0-9a-fA-F]{2}|.)", re.DOTALL)
 
 
@@ -113,6 +114,9 @@ class LdapSource:
     async def look_up(self, name: str) -> Identity | None:
         return await self._threads.run(lambda: self._look_up(name))
 
+    async def find(self, subject: str) -> Identity | None:
+        return await self._threads.run(lambda: self._find(subject))
+
     async def close(self) -> None:
         self._threads.close()
 
@@ -140,6 +144,14 @@ class LdapSource:
             if len(found) != 1 or session.is_disabled(found[0]):
                 return None
             return session.identity(found[0])
+
+    def _find(self, subject: str) -> Identity | None:
+        with _Session(self._settings, self._context) as session:
+            for entry in session.of_subject(subject):
+                found = session.identity(entry)
+                if found.subject == subject and not session.is_disabled(entry):
+                    return found
+        return None
 
     def _binds(self, dn: str, password: str) -> bool:
         with _Session(self._settings, self._context, (dn, password)) as session:
@@ -192,14 +204,27 @@ class _Session:
         """Those whom a typed name means: none, one, or two of too many."""
         if not name.strip() or len(name) > _NAME_AT_MOST or not _is_text(name):
             return []
+        query = self._settings.user_filter.replace("{name}", escape_filter_chars(name))
+        return self._search(self._settings.user_base, query, self._about(), limit=2)
+
+    def of_subject(self, subject: str) -> list[_Entry]:
+        """Those among the people who may be meant by a subject that `identity` once gave."""
+        settings = self._settings
+        anybody = settings.user_filter.replace("{name}", "*")
+        values = [escape_filter_chars(subject)]
+        if _HEXADECIMAL.fullmatch(subject):
+            values.append("".join(f"\\{subject[at : at + 2]}" for at in range(0, len(subject), 2)))
+        query = "".join(f"({settings.subject_attribute}={value})" for value in values)
+        found = self._search(settings.user_base, f"(&{anybody}(|{query}))", self._about(), limit=2)
+        if not found and subject.endswith(settings.user_base.lower()):
+            found = self._search(subject, anybody, self._about(), scope=ldap3.BASE)
+        return found
+
+    def _about(self) -> tuple[str, ...]:
+        """What is read of people."""
         settings = self._settings
         wanted = (settings.subject_attribute, settings.name_attribute, settings.email_attribute)
-        return self._search(
-            settings.user_base,
-            settings.user_filter.replace("{name}", escape_filter_chars(name)),
-            (*wanted, settings.full_name_attribute, settings.member_of_attribute),
-            limit=2,
-        )
+        return (*wanted, settings.full_name_attribute, settings.member_of_attribute)
 
     def is_disabled(self, entry: _Entry) -> bool:
         """Whether an account matches the filter of those that may not sign in."""
