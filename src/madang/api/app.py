@@ -46,6 +46,7 @@ from madang.api.wire import API
 from madang.services import Services
 
 _ROUTERS: Final = (  # the busiest first
+    sessions.reads,
     sessions.router,
     streams.router,
     exec.router,
@@ -98,6 +99,7 @@ def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI
         docs_url=None,  # those pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # looked up at every request otherwise
     )
     app.state.services = services
     app.state.public_url = services.public_url if services is not None else None

@@ -28,7 +28,7 @@ def services_of(connection: HTTPConnection) -> Services:
 
 async def caller_of(connection: HTTPConnection) -> Caller:
     """Who sent this request, by its Authorization header or else its cookie. Raises Unauthorized, CrossSite."""
-    headers = connection.headers.getlist("authorization")
+    headers = [value.decode("latin-1") for name, value in connection.scope["headers"] if name == b"authorization"]
     if not headers:
         if (secret := connection.cookies.get(COOKIE)) is not None:
             caller = await services_of(connection).tokens.authenticate_browser(secret)

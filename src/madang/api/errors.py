@@ -28,9 +28,10 @@ class InvalidFields(InvalidInput):
         super().__init__(message, errors)
 
 
-def invalid_fields(error: ValidationError) -> InvalidFields:
-    """What Pydantic found wrong with a body, for people; raise it."""
-    return InvalidFields(sentences([dict(item) for item in error.errors(include_url=False, include_input=False)]))
+def invalid_fields(error: ValidationError, *place: str) -> InvalidFields:
+    """What Pydantic found wrong with a body, or with what is at a place, for people; raise it."""
+    found = error.errors(include_url=False, include_input=False)
+    return InvalidFields(sentences([{**item, "loc": (*place, *item["loc"])} for item in found]))
 
 
 def sentences(errors: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from madang.api.problems import make_problem, problem_response
 from madang.api.wire import API
-from madang.domain.ids import new_id
 from madang.domain.names import is_loopback
 from madang.domain.notices import NOTICE_HEADER
 
@@ -25,6 +25,7 @@ _HEADERS: Final = [
     (b"referrer-policy", b"no-referrer"),
 ]
 _NOTICE: Final = NOTICE_HEADER.lower().encode()
+_HOSTS: Final = 256  # names that are remembered
 _CACHE: Final = (b"cache-control", b"no-store")
 
 
@@ -47,12 +48,13 @@ class Guard:
         self._host = host.lower().strip("[]")
         self._local = is_loopback(host)
         self._notice = notice
+        self._is_ours = lru_cache(_HOSTS)(self._names_us_by)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = new_id()
+        request_id = os.urandom(16).hex()
         started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -89,9 +91,10 @@ class Guard:
             problem = make_problem(500, "internal", "Internal error", detail)
             await problem_response(problem)(scope, receive, send_with_headers)
 
-    def _names_us(self, scope: Scope) -> bool:
-        hosts = Headers(scope=scope).getlist("host")
-        if len(hosts) != 1:
-            return False
-        host = host_of(hosts[0])
+    def _names_us_by(self, header: bytes) -> bool:
+        host = host_of(header.decode("latin-1"))
         return host.lower() == self._host or is_loopback(host)
+
+    def _names_us(self, scope: Scope) -> bool:
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        return len(hosts) == 1 and self._is_ours(hosts[0])

@@ -19,6 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 API: Final = "/api/v1"
 """Where all routes but the probes are."""
 
+JSON: Final = "application/json"
+
 JSON_LIMIT: Final = 8 << 20
 """Bytes of a JSON body; more is refused before it fills the memory."""
 
@@ -43,7 +45,7 @@ Directory = Annotated[
 class Json(Response):
     """A model as JSON, straight from Pydantic's own serialiser."""
 
-    media_type = "application/json"
+    media_type = JSON
 
     def __init__(self, model: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(model.__pydantic_serializer__.to_json(model), status, headers)

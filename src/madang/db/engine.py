@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from madang.db.failures import Failure, as_domain, classify
 from madang.db.hub import CHANNEL, EVERYTHING, Connector, Hub
+from madang.db.readers import Readers, Statement
 from madang.faults import write_point
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ Scalar = str | int | float | bool | None
 
 _PATIENCE_SECONDS: Final = 3.0  # how long a request waits for a database that restarts
 _ATTEMPTS: Final = 8
+_READERS: Final = 4
 _FAILURES: Final = (DBAPIError, PoolTimeout, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _WRITE_EVENTS: Final = text(
@@ -43,7 +45,7 @@ def connector(url: str) -> Connector:
     """Opens connections to a `postgresql://` URL, with what asyncpg understands in it (host, sslmode, ...)."""
 
     async def connect() -> asyncpg.Connection[asyncpg.Record]:
-        return await asyncpg.connect(url, timeout=10, server_settings={"application_name": "madang"})
+        return await asyncpg.connect(url, timeout=10, server_settings={"application_name": "madang", "timezone": "UTC"})
 
     return connect
 
@@ -92,8 +94,10 @@ class Database:
             pool_use_lifo=True,  # the same few connections stay warm
         )
         self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._readers = Readers(connect, _READERS)
 
     async def close(self) -> None:
+        await self._readers.close()
         await self._engine.dispose()
 
     async def read(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -104,6 +108,17 @@ class Database:
             try:
                 async with self._reader.connect() as connection:
                     return await work(connection)
+            except _FAILURES as error:
+                attempt += 1
+                await self._pause_or_raise(error, attempt, until)
+
+    async def fetch(self, statement: Statement, values: Mapping[str, object]) -> list[asyncpg.Record]:
+        """The rows of one statement that only reads, for what is read most. Raises Unavailable, as `read` does."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        attempt = 0
+        while True:
+            try:
+                return await self._readers.fetch(statement, values)
             except _FAILURES as error:
                 attempt += 1
                 await self._pause_or_raise(error, attempt, until)

@@ -47,6 +47,10 @@ class Subscription:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._event.wait()
+        return self.take()
+
+    def take(self) -> bool:
+        """Whether there was a wake-up that nobody has waited for; from now on there was none."""
         woken = self._event.is_set()
         self._event.clear()
         return woken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 from madang.domain.container import ContainerState
 from madang.domain.names import NAME_PATTERN, PATH_PATTERN
@@ -161,6 +161,21 @@ class Session(Wire):
     requeues: int = 0  # how often it gave way to others and was queued anew
     project: str = ""
     may: list[str] = []  # what the caller has the right to: "read", "enter", "stop", "share"
+
+
+class SessionQuery(BaseModel):
+    """Which sessions are listed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: list[SessionState] = Field(default=[], description="Only these states; repeat it for several.")
+    kind: SessionKind | None = Field(default=None, description="Only this kind.")
+    name: str | None = Field(default=None, pattern=NAME_PATTERN, description="Only sessions of this name.")
+    project: ProjectPath | None = Field(default=None, description="Only sessions of this project.")
+    limit: int = Field(default=50, ge=1, le=200, description="Sessions on a page.")
+    cursor: str | None = Field(
+        default=None, pattern=r"^[0-9a-z]{26}$", description="`next` of the page before this one."
+    )
 
 
 class PlannedContainer(Wire):

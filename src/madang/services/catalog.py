@@ -49,7 +49,7 @@ class Catalog:
 
     async def known(self) -> Known:
         """All nodes and groups."""
-        if time.monotonic() > self._until or await self._changed.wait(0):
+        if time.monotonic() > self._until or self._changed.take():
             found = {group.name: group for group in await self._database.read(groups.every)}
             offered: dict[str, dict[str, PresetRow]] = {}
             for preset in await self._database.read(presets.every):

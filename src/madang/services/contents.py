@@ -75,9 +75,8 @@ class SessionContents:
         return await agent.read_archive(container, path)
 
     async def _find(self, caller: Caller, ref: str, right: Right) -> SessionRow:
-        if "\0" in ref:
-            raise NotFound("There is no such session: the name contains a NUL character.")
-        return await self._database.read(lambda connection: sessions.find(connection, caller, ref, right))
+        name = checked(ref)
+        return await self._database.read(lambda connection: sessions.find(connection, caller, name, right))
 
     def _place(self, row: SessionRow) -> tuple[Agent, str]:
         """The agent and the container that hold the session's files."""
@@ -88,3 +87,10 @@ class SessionContents:
         if row.main.state is ContainerState.REMOVED:
             raise NotFound(f"The logs and files of session '{row.name}' are no longer kept.")
         return self._fabric.agent(row.main.node), row.main.id
+
+
+def checked(ref: str) -> str:
+    """`ref`, which the database can be asked for. Raises NotFound."""
+    if "\0" in ref:
+        raise NotFound("There is no such session: the name contains a NUL character.")
+    return ref

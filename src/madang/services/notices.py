@@ -141,7 +141,7 @@ class NoticeService:
 
     async def _read(self) -> _Known:
         if time.monotonic() > self._until or self._changed.woken:
-            await self._changed.wait(0)
+            self._changed.take()
             now = self._clock.now()
             rows = await self._database.read(lambda connection: notices.every(connection, after=now))
             self._known = _Known(rows, await self._database.read(notices.maintenance))

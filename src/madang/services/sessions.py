@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from madang.db.engine import Transaction
-from madang.db.repositories import audit, projects, session_rights, sessions
+from madang.db.repositories import audit, projects, session_documents, sessions
+from madang.db.repositories.session_documents import PageOf
 from madang.db.rows import SessionRow
 from madang.domain.errors import Conflict, InvalidInput, NotFound
-from madang.domain.people import Caller, ShareLevel
+from madang.domain.people import Caller
 from madang.domain.rights import Right
-from madang.domain.session import ENDED, SessionKind, SessionState
-from madang.schemas.api import Page, Session
+from madang.domain.session import ENDED, SessionState
+from madang.schemas.api import Page, Session, SessionQuery
+from madang.services.contents import checked
 from madang.services.submission import SessionSubmission, target_of
-from madang.services.views import session_view
 
-_PAGE_LIMIT: Final = 500
+_ANY: Final = SessionQuery()
 _GRACE_LIMIT: Final = 3600.0
 
 
@@ -27,48 +26,25 @@ class SessionService(SessionSubmission):
 
     async def get(self, caller: Caller, ref: str) -> Session:
         """Raises NotFound, also when the caller has no right to see it."""
-        return await self._shown(caller, await self._find(caller, ref, Right.SESSION_SEE))
+        return Session.model_validate_json(await self.get_json(caller, ref))
 
-    async def list(
-        self,
-        caller: Caller,
-        *,
-        states: Sequence[SessionState] = (),
-        name: str | None = None,
-        kind: SessionKind | None = None,
-        project: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page[Session]:
-        """Those that the caller has the right to see, newest first. Raises InvalidInput for a bad cursor, NotFound for
-        a project that the caller may not know of."""
-        if not 1 <= limit <= _PAGE_LIMIT:
-            raise InvalidInput(f"A page has 1 to {_PAGE_LIMIT} items.")
-        if cursor is not None and (len(cursor) != 26 or not cursor.isascii() or not cursor.isalnum()):
-            raise InvalidInput("The cursor is not one that a page of this list gave as `next`.")
+    async def get_json(self, caller: Caller, ref: str) -> str:
+        """The same as JSON, as the database writes it."""
+        return await self._documents.find(caller, checked(ref))
 
-        async def page(connection: AsyncConnection) -> tuple[list[SessionRow], Mapping[str, ShareLevel]]:
-            project_id = None
-            if project is not None:
-                project_id, _ = await projects.named(connection, caller, project)
-            rows = await sessions.page(
-                connection,
-                caller,
-                states=states,
-                name=name,
-                kind=kind,
-                project_id=project_id,
-                limit=limit + 1,
-                before=cursor,
-            )
-            return rows, await session_rights.shares(connection, caller, rows)
+    async def list(self, caller: Caller, asked: SessionQuery = _ANY) -> Page[Session]:
+        """Those that the caller has the right to see, newest first. Raises NotFound for a project that the caller may
+        not know of."""
+        return Page[Session].model_validate_json(await self.list_json(caller, asked))
 
-        rows, shares = await self._database.read(page)
-        more = len(rows) > limit
-        return Page[Session](
-            items=[session_view(row, caller, shares.get(row.id)) for row in rows[:limit]],
-            next=rows[limit - 1].id if more else None,
-        )
+    async def list_json(self, caller: Caller, asked: SessionQuery) -> str:
+        """The same as JSON, as the database writes it."""
+        project_id = None
+        if (path := asked.project) is not None:
+            project_id, _ = await self._database.read(lambda connection: projects.named(connection, caller, path))
+        of = PageOf(tuple(asked.state), asked.name, asked.kind, project_id, asked.cursor, asked.limit)
+        items, last = await self._documents.page(caller, of)
+        return f'{{"items":[{",".join(items)}],"next":{"null" if last is None else json.dumps(last)}}}'
 
     async def stop(self, caller: Caller, ref: str, grace_seconds: float = 10) -> Session:
         """Ask the session to end; an ended one is returned as it is. The end itself comes later."""
@@ -76,17 +52,19 @@ class SessionService(SessionSubmission):
             raise InvalidInput(f"The grace time is 0 to {_GRACE_LIMIT:.0f} seconds.")
         found = await self._find(caller, ref, Right.SESSION_STOP)
 
-        async def stop(transaction: Transaction) -> SessionRow:
+        async def stop(transaction: Transaction) -> str:
             row = await _locked(transaction, found)
             now = self._clock.now()
-            if row.state in ENDED:
-                return row
-            await audit.record(transaction, caller, "session.stop", target_of(row), now, before={"state": row.state})
-            if row.state is SessionState.PENDING:
-                return await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
-            return await sessions.request_stop(transaction, row, now, grace_seconds)
+            if row.state not in ENDED:
+                target, before = target_of(row), {"state": row.state}
+                await audit.record(transaction, caller, "session.stop", target, now, before=before)
+                if row.state is SessionState.PENDING:
+                    await sessions.move(transaction, row, SessionState.CANCELLED, now, "stopped before it ran")
+                else:
+                    await sessions.request_stop(transaction, row, now, grace_seconds)
+            return await session_documents.of(transaction.connection, caller, row.id)
 
-        return await self._shown(caller, await self._database.transaction(stop, "session.stop"))
+        return Session.model_validate_json(await self._database.transaction(stop, "session.stop"))
 
     async def delete(self, caller: Caller, ref: str) -> None:
         """Forget an ended session with its logs and files. Raises Conflict unless it has ended."""
@@ -102,11 +80,6 @@ class SessionService(SessionSubmission):
                 await audit.record(transaction, caller, "session.delete", target_of(row), now)
 
         await self._database.transaction(delete, "session.delete")
-
-    async def _shown(self, caller: Caller, row: SessionRow) -> Session:
-        """The session as this caller may see it."""
-        shares = await self._database.read(lambda connection: session_rights.shares(connection, caller, [row]))
-        return session_view(row, caller, shares.get(row.id))
 
 
 async def _locked(transaction: Transaction, found: SessionRow) -> SessionRow:

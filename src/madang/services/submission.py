@@ -12,7 +12,8 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Database, Transaction
-from madang.db.repositories import audit, groups, people, policies, reservations, sessions, uploads
+from madang.db.repositories import audit, groups, people, policies, reservations, session_documents, sessions, uploads
+from madang.db.repositories.session_documents import SessionDocuments
 from madang.db.rows import DependencyRow, KeyRow, SessionRow
 from madang.domain.calendar import occurrence_from
 from madang.domain.errors import Conflict, Forbidden, IdempotencyMismatch, InvalidInput, NotFound
@@ -31,7 +32,6 @@ from madang.services.notices import NoticeService
 from madang.services.planning import Prospect, answer, read_prospect
 from madang.services.room import Room
 from madang.services.spending import require_means
-from madang.services.views import session_view
 
 _KEY_LIMIT: Final = 255
 
@@ -53,6 +53,7 @@ class SessionSubmission(SessionContents):
         super().__init__(database, fabric)
         self._clock = clock
         self._catalog = catalog
+        self._documents = SessionDocuments(database)
         self._room = room
         self._notices = notices
 
@@ -73,13 +74,13 @@ class SessionSubmission(SessionContents):
         session_id = new_id()
         now = self._clock.now()
 
-        async def save(transaction: Transaction) -> SessionRow:
+        async def save(transaction: Transaction) -> str:
             connection = transaction.connection
             if idempotency_key is not None:
                 use = KeyRow(digest, session_id)
                 used = await people.take_key(transaction, caller, idempotency_key, use, now)
                 if used is not None:
-                    return await _replay(connection, used, digest)
+                    return await _replay(connection, caller, used, digest)
             # After the key: what was accepted before is answered again, also when it would be refused by now.
             if maintenance is not None:
                 maintenance.require_over(now)
@@ -99,9 +100,9 @@ class SessionSubmission(SessionContents):
             await sessions.add(transaction, row)
             after = {"slots": row.slots, "size": row.size, "project": row.project, "environment": row.environment}
             await audit.record(transaction, caller, "session.create", target_of(row), now, after=after)
-            return row
+            return await session_documents.of(connection, caller, row.id)
 
-        return session_view(await self._database.transaction(save, "session.create"), caller)
+        return Session.model_validate_json(await self._database.transaction(save, "session.create"))
 
     async def plan(self, caller: Caller, request: SessionCreate) -> PlanAnswer:
         """What would become of the session if it were created now; nothing is kept of it."""
@@ -276,7 +277,7 @@ async def _check_reservation(
         raise InvalidInput(f"Reservation '{name}' is over. Leave it out.")
 
 
-async def _replay(connection: AsyncConnection, used: KeyRow, digest: bytes) -> SessionRow:
+async def _replay(connection: AsyncConnection, caller: Caller, used: KeyRow, digest: bytes) -> str:
     if used.digest != digest:
         raise IdempotencyMismatch(
             "This Idempotency-Key was used with a different request. Use a new key for a new session."
@@ -284,4 +285,4 @@ async def _replay(connection: AsyncConnection, used: KeyRow, digest: bytes) -> S
     row = await sessions.by_id(connection, used.session_id)
     if row is None or row.deleted_at is not None:
         raise Conflict("The session that this Idempotency-Key made has been deleted. Use a new key for a new session.")
-    return row
+    return await session_documents.of(connection, caller, row.id)

@@ -56,7 +56,7 @@ class TokenService:
         return await self._known(_digest(secret))
 
     async def _known(self, digest: bytes) -> Caller:
-        if await self._changed.wait(0):
+        if self._changed.take():
             self._remembered.clear()
         remembered = self._remembered.get(digest)
         if remembered is not None and time.monotonic() < remembered[1]:

@@ -12,6 +12,7 @@ import pytest
 from madang.domain.errors import Conflict, Forbidden, InvalidInput, NameInUse, NotFound, Unauthorized
 from madang.domain.people import Caller, ProjectRole
 from madang.domain.session import SessionState
+from madang.schemas.api import SessionQuery
 from madang.schemas.people import (
     DomainCreate,
     DomainUpdate,
@@ -302,7 +303,7 @@ async def test_a_project_with_sessions_stays_also_with_ended_ones(people: People
     await people.services.sessions.stop(kim, session.id)
     with pytest.raises(Conflict, match="madang session ls --all --project vision"):
         await projects.delete(people.admin, "default", "vision")
-    found = await people.services.sessions.list(people.admin, project="vision")
+    found = await people.services.sessions.list(people.admin, SessionQuery(project="vision"))
     assert [one.id for one in found.items] == [session.id]
     await people.services.sessions.delete(kim, session.id)
     with pytest.raises(Conflict, match="1 just deleted session"):

@@ -9,7 +9,7 @@ import pytest
 from madang.domain.errors import Conflict, Forbidden, LimitExceeded, NotFound
 from madang.domain.people import Caller
 from madang.domain.session import SessionState
-from madang.schemas.api import PolicyLimits, SessionCreate
+from madang.schemas.api import PolicyLimits, SessionCreate, SessionQuery
 from tests.world import World, eventually
 
 
@@ -31,7 +31,7 @@ async def test_two_hundred_at_once_against_fifty_leave_fifty(idle_world: World) 
     assert all(isinstance(one, LimitExceeded) for one in refused)
     assert "may have 50 live sessions (policy student) and has 50" in str(refused[0])
     accepted = [one.id for one in made if not isinstance(one, BaseException)]
-    assert len((await idle_world.services.sessions.list(ann, limit=100)).items) == len(accepted) == 50
+    assert len((await idle_world.services.sessions.list(ann, SessionQuery(limit=100))).items) == len(accepted) == 50
     await idle_world.services.sessions.stop(ann, accepted[0])
     await idle_world.run(ann)  # one has ended, so there is room for one
     with pytest.raises(LimitExceeded):

@@ -7,18 +7,29 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from madang.api.auth import SignedIn, Use
+from madang.api.direct import DirectRoute
 from madang.api.problems import Responses, problems
-from madang.api.wire import API, Json, SessionRef, json_body, read_json
-from madang.domain.names import NAME_PATTERN, PATH_PATTERN
-from madang.domain.session import SessionKind, SessionState
-from madang.schemas.api import Page, PlanAnswer, Session, SessionCreate, SessionStop, Usage
+from madang.api.wire import API, JSON, Json, SessionRef, json_body, read_json
+from madang.schemas.api import Page, PlanAnswer, Session, SessionCreate, SessionQuery, SessionStop, Usage
 
 router = APIRouter(prefix=f"{API}/sessions", tags=["sessions"])
+reads = APIRouter(prefix=f"{API}/sessions", tags=["sessions"], route_class=DirectRoute)
 
 _CREATED: Final[Responses] = {
     201: {"headers": {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}}
 }
-_ANY: Final[list[SessionState]] = []
+
+
+@reads.get("", response_model=Page[Session], responses=problems(403, 404), operation_id="list_sessions")
+async def list_sessions(query: Annotated[SessionQuery, Query()], caller: SignedIn, services: Use) -> Response:
+    """List the sessions that you have the right to see, newest first."""
+    return Response(await services.sessions.list_json(caller, query), media_type=JSON)
+
+
+@reads.get("/{session}", response_model=Session, responses=problems(403, 404), operation_id="get_session")
+async def get_session(session: SessionRef, caller: SignedIn, services: Use) -> Response:
+    """Look up one session. A name means the live session of that name, else the newest that had it."""
+    return Response(await services.sessions.get_json(caller, session), media_type=JSON)
 
 
 @router.post(
@@ -56,33 +67,6 @@ async def plan_session(request: Request, caller: SignedIn, services: Use) -> Res
     return Json(await services.sessions.plan(caller, await read_json(request, SessionCreate)))
 
 
-@router.get("", response_model=Page[Session], responses=problems(403, 404), operation_id="list_sessions")
-async def list_sessions(
-    *,
-    caller: SignedIn,
-    services: Use,
-    state: Annotated[list[SessionState], Query(description="Only these states; repeat it for several.")] = _ANY,
-    kind: Annotated[SessionKind | None, Query(description="Only this kind.")] = None,
-    name: Annotated[str | None, Query(pattern=NAME_PATTERN, description="Only sessions of this name.")] = None,
-    project: Annotated[str | None, Query(pattern=PATH_PATTERN, description="Only sessions of this project.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200, description="Sessions on a page.")] = 50,
-    cursor: Annotated[
-        str | None, Query(pattern=r"^[!-~]{1,500}$", description="`next` of the page before this one.")
-    ] = None,
-) -> Response:
-    """List the sessions that you have the right to see, newest first."""
-    page = await services.sessions.list(
-        caller, states=state, name=name, kind=kind, project=project, limit=limit, cursor=cursor
-    )
-    return Json(page)
-
-
-@router.get("/{session}", response_model=Session, responses=problems(403, 404), operation_id="get_session")
-async def get_session(session: SessionRef, caller: SignedIn, services: Use) -> Response:
-    """Look up one session. A name means the live session of that name, else the newest that had it."""
-    return Json(await services.sessions.get(caller, session))
-
-
 @router.post(
     "/{session}/stop",
     status_code=202,
@@ -110,4 +94,4 @@ async def delete_session(session: SessionRef, caller: SignedIn, services: Use) -
 async def get_session_usage(session: SessionRef, caller: SignedIn, services: Use) -> Response:
     """What a running session uses now; null when it does not run."""
     usage = await services.sessions.usage(caller, session)
-    return Json(usage) if usage is not None else Response(b"null", media_type="application/json")
+    return Json(usage) if usage is not None else Response(b"null", media_type=JSON)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, Text, bindparam, or_, text
+from sqlalchemy import Boolean, ColumnElement, Select, Text, bindparam, case, literal_column, or_, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from madang.db.repositories.session_rows import SELECT
 from madang.db.rows import SessionRow
 from madang.db.statements import among
-from madang.db.tables import projects, sessions
+from madang.db.tables import LIVE, projects, sessions
 from madang.domain.people import Caller, Reach, ShareLevel
 from madang.domain.rights import Right, gives
 
@@ -51,11 +50,11 @@ class Seen(NamedTuple):
         return cls(False, bool(reach.domains), bool(reach.projects), bool(reach.levels))
 
 
-def seen_by(seen: Seen) -> Select[*tuple[Any, ...]]:
-    """The rows a caller may know of, never deleted ones."""
-    query = SELECT.where(_s.deleted_at.is_(None))
+def visible(seen: Seen) -> tuple[ColumnElement[bool], ...]:
+    """The conditions on sessions that a caller may know of, never deleted ones."""
+    there = _s.deleted_at.is_(None)
     if seen.everything:
-        return query
+        return (there,)
     ways: list[ColumnElement[bool]] = [_s.owner_id == bindparam("me")]
     if seen.shared:
         ways.append(cast("ColumnElement[bool]", _SHARED))
@@ -63,7 +62,20 @@ def seen_by(seen: Seen) -> Select[*tuple[Any, ...]]:
         ways.append(among(_s.project_id, "projects"))
     if seen.domains:
         ways.append(among(projects.c.domain_id, "domains"))
-    return query.where(or_(*ways))
+    return (there, or_(*ways))
+
+
+def newest_named(query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """Of sessions of one name: the caller's own live one, else a live one, else the newest."""
+    return (
+        query.where(_s.name == bindparam("ref"))
+        .order_by(
+            case((_s.owner_id == bindparam("me"), 0), else_=1),
+            case((literal_column(f"sessions.{LIVE}", Boolean), 0), else_=1),
+            _s.id.desc(),
+        )
+        .limit(1)
+    )
 
 
 def values_of(caller: Caller, reach: Reach) -> dict[str, object]:

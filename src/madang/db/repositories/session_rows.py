@@ -30,6 +30,12 @@ _AFTER: Final = (
 )
 
 # The main container comes in the same row: nearly every session has no other.
+WITH_MAIN: Final = (
+    sessions.join(users, users.c.id == _s.owner_id)
+    .join(projects, projects.c.id == _s.project_id)
+    .join(domains, domains.c.id == projects.c.domain_id)
+    .outerjoin(containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0))
+)
 SELECT: Final = select(
     sessions,
     users.c.name.label("owner"),
@@ -49,12 +55,7 @@ SELECT: Final = select(
     _c.exit_code.label("c_exit_code"),
     _c.exit_signal.label("c_exit_signal"),
     _c.exit_message.label("c_exit_message"),
-).select_from(
-    sessions.join(users, users.c.id == _s.owner_id)
-    .join(projects, projects.c.id == _s.project_id)
-    .join(domains, domains.c.id == projects.c.domain_id)
-    .outerjoin(containers, and_(_c.session_id == _s.id, _c.role == "main", _c.position == 0))
-)
+).select_from(WITH_MAIN)
 
 
 async def complete(connection: AsyncConnection, found: Sequence[Row[*tuple[Any, ...]]]) -> list[SessionRow]:

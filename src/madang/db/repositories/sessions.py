@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Integer,
     Select,
     Text,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -29,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from madang.db.engine import Transaction
 from madang.db.failures import constraint_of
 from madang.db.repositories import moves
-from madang.db.repositories.session_rights import Seen, require, seen_by, values_of
+from madang.db.repositories.session_rights import Seen, newest_named, require, values_of, visible
 from madang.db.repositories.session_rows import SELECT, complete
 from madang.db.rows import SessionRow
 from madang.db.statements import among
@@ -38,12 +36,10 @@ from madang.domain.errors import NameInUse, NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
 from madang.domain.rights import Right
-from madang.domain.session import ENDED, SessionKind, SessionState
+from madang.domain.session import SessionState
 
 _s = sessions.c
 _c = containers.c
-
-_LIVE_STATES: Final = [state.value for state in SessionState if state not in ENDED]
 
 
 # Statements are built once for each combination of conditions: building one costs more than running it.
@@ -51,38 +47,12 @@ _LIVE_STATES: Final = [state.value for state in SessionState if state not in END
 
 @cache
 def _find_by_id(seen: Seen) -> Select[*tuple[Any, ...]]:
-    return seen_by(seen).where(_s.id == bindparam("ref"))
+    return SELECT.where(*visible(seen), _s.id == bindparam("ref"))
 
 
 @cache
 def _find_by_name(seen: Seen) -> Select[*tuple[Any, ...]]:
-    return (
-        seen_by(seen)
-        .where(_s.name == bindparam("ref"))
-        .order_by(
-            case((_s.owner_id == bindparam("me"), 0), else_=1),
-            case((_s.state.in_(_LIVE_STATES), 0), else_=1),
-            _s.id.desc(),
-        )
-        .limit(1)
-    )
-
-
-_LIMITS_OF_A_PAGE: Final[Mapping[str, ColumnElement[bool]]] = {
-    "states": among(_s.state, "states"),
-    "name": _s.name == bindparam("name"),
-    "kind": _s.kind == bindparam("kind"),
-    "project": _s.project_id == bindparam("project"),
-    "before": _s.id < bindparam("before"),
-}
-
-
-@cache
-def _page(seen: Seen, limits: frozenset[str]) -> Select[*tuple[Any, ...]]:
-    query = seen_by(seen)
-    for limit in sorted(limits):
-        query = query.where(_LIMITS_OF_A_PAGE[limit])
-    return query.order_by(_s.id.desc()).limit(bindparam("limit", type_=Integer))
+    return newest_named(SELECT.where(*visible(seen)))
 
 
 _BY_ID: Final = SELECT.where(_s.id == bindparam("ref"))
@@ -155,31 +125,6 @@ async def by_ids(connection: AsyncConnection, session_ids: Sequence[str]) -> lis
     if not session_ids:
         return []
     return await complete(connection, (await connection.execute(_BY_IDS, {"ids": session_ids})).all())
-
-
-async def page(
-    connection: AsyncConnection,
-    caller: Caller,
-    *,
-    states: Sequence[SessionState],
-    name: str | None,
-    kind: SessionKind | None,
-    project_id: str | None,
-    limit: int,
-    before: str | None,
-) -> list[SessionRow]:
-    """Those the caller may see, newest first, those older than the id `before`."""
-    reach = caller.reach(Right.SESSION_SEE)
-    limits = {
-        "states": [state.value for state in states] or None,
-        "name": name,
-        "kind": kind.value if kind is not None else None,
-        "project": project_id,
-        "before": before,
-    }
-    query = _page(Seen.of(reach), frozenset(limit for limit, value in limits.items() if value is not None))
-    values = {**values_of(caller, reach), **limits, "limit": limit}
-    return await complete(connection, (await connection.execute(query, values)).all())
 
 
 async def add(transaction: Transaction, *rows: SessionRow) -> None:
