@@ -59,6 +59,7 @@ from madang.schemas.api import (
     Session,
     SessionCreate,
     SessionExit,
+    SessionQuery,
     Upload,
     UsageReport,
     Waiting,
@@ -303,30 +304,21 @@ class Sessions(SessionService):
                 return session
         raise NotFound(f"There is no session '{ref}'.")
 
-    async def list(
-        self,
-        caller: Caller,
-        *,
-        states: Sequence[SessionState] = (),
-        name: str | None = None,
-        kind: SessionKind | None = None,
-        project: str | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page[Session]:
+    async def get_json(self, caller: Caller, ref: str) -> str:
+        return (await self.get(caller, ref)).model_dump_json()
+
+    async def list_json(self, caller: Caller, asked: SessionQuery) -> str:
         found = [
             s
             for s in reversed(self.all.values())
-            if (not states or s.state in states)
-            and name in (None, s.name)
-            and kind in (None, s.kind)
-            and project in (None, s.project)
+            if (not asked.state or s.state in asked.state)
+            and asked.name in (None, s.name)
+            and asked.kind in (None, s.kind)
+            and asked.project in (None, s.project)
+            and (asked.cursor is None or s.id < asked.cursor)
         ]
-        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
-            raise InvalidInput("This cursor is not one of ours.")
-        start = int(cursor or 0)
-        more = str(start + limit) if start + limit < len(found) else None
-        return Page[Session](items=found[start : start + limit], next=more)
+        last = found[asked.limit - 1].id if len(found) > asked.limit else None
+        return Page[Session](items=found[: asked.limit], next=last).model_dump_json()
 
     async def stop(self, caller: Caller, ref: str, grace_seconds: float = 10) -> Session:
         session = await self.get(caller, ref)
