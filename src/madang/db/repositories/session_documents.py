@@ -21,7 +21,7 @@ from madang.db.tables import projects, session_shares, sessions
 from madang.domain.errors import NotFound
 from madang.domain.ids import ID_LENGTH
 from madang.domain.people import Caller
-from madang.domain.rights import Right, gives
+from madang.domain.rights import Right, Tie, gives
 from madang.domain.session import SessionKind, SessionState
 
 _s = sessions.c
@@ -229,5 +229,10 @@ def _may(row: asyncpg.Record | RowMapping, caller: Caller) -> tuple[str, bool]:
     ties = caller.ties(
         owner_id=row["owner_id"], project_id=row["project_id"], domain_id=row["domain_id"], share=row["share"]
     )
+    return _may_with(frozenset(ties))
+
+
+@cache
+def _may_with(ties: frozenset[Tie]) -> tuple[str, bool]:
     may = [right.value.partition(".")[2] for right in _RIGHTS if gives(right, ties)]
     return json.dumps(may), gives(Right.SESSION_READ, ties)
