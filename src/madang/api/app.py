@@ -9,6 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from madang import __version__
 from madang.api import errors
+from madang.api.direct import DirectRoute, DirectRoutes
 from madang.api.document import make_document
 from madang.api.guard import Guard
 from madang.api.routers import (
@@ -110,6 +111,7 @@ def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI
     errors.install(app)
     notice = services.notices.header if services is not None else None
     app.add_middleware(SignedBodies)
+    app.add_middleware(DirectRoutes, routes=[one for one in app.routes if isinstance(one, DirectRoute)])
     app.add_middleware(Guard, host=host, notice=notice)
     app.openapi = lambda: make_document(app)  # type: ignore[method-assign]
     return app

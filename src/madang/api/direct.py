@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, get_args, get_type_hints
 from urllib.parse import parse_qsl
@@ -12,9 +12,11 @@ from fastapi import params
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from madang.api.errors import invalid_fields
+from madang.api.errors import invalid_fields, problem_for
+from madang.domain.errors import MadangError
 
 _REMEMBERED: Final = 1024  # query strings
 
@@ -32,14 +34,33 @@ class DirectRoute(APIRoute):
             name: _finder(name, hints[name]) for name in inspect.signature(endpoint).parameters
         }
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "GET":
-            await super().handle(scope, receive, send)
-            return
-        connection = HTTPConnection(scope)
-        found = {name: await find(connection) for name, find in self._find.items()}
-        response = await self.endpoint(**found)
-        await response(scope, receive, send)
+    async def answer(self, connection: HTTPConnection) -> Response:
+        """What a request that matches is answered."""
+        try:
+            found = {name: await find(connection) for name, find in self._find.items()}
+            response: Response = await self.endpoint(**found)
+        except MadangError as error:
+            return problem_for(error)
+        return response
+
+
+class DirectRoutes:
+    """The layer that serves them. What lies beneath, down to the router, would take as long as they do."""
+
+    def __init__(self, app: ASGIApp, routes: Sequence[DirectRoute]) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            for route in self._routes:
+                match = route.path_regex.match(scope["path"])
+                if match is not None:
+                    scope["path_params"] = match.groupdict()
+                    response = await route.answer(HTTPConnection(scope))
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 def _finder(name: str, hint: Any) -> Find:
@@ -76,7 +97,7 @@ def _of_query(model: type[BaseModel]) -> Find:
                 values.setdefault(name, []).append(value)
             else:
                 values[name] = value
-        return model.model_validate_strings(values)
+        return model.model_validate(values)
 
     async def find(connection: HTTPConnection) -> BaseModel:
         try:

@@ -54,7 +54,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        request_id = os.urandom(16).hex()
+        request_id = os.urandom(13).hex()
         started = False
 
         async def send_with_headers(message: Message) -> None:
