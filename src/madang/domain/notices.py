@@ -38,9 +38,9 @@ class Maintenance:
         if not self.on(now):
             return
         until = f" until {self.until:%Y-%m-%d %H:%M} UTC" if self.until is not None else ""
-        said = in_language(self.message, "en")
+        said = in_language(self.message, "en").rstrip(".")
         raise UnderMaintenance(
-            f"The site is under maintenance{until}{f': {said}' if said else '.'} No sessions are accepted meanwhile; "
+            f"The site is under maintenance{until}{f': {said}' if said else ''}. No sessions are accepted meanwhile; "
             "what waits keeps its place, and what runs goes on. Try again afterwards."
         )
 
