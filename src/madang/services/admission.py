@@ -87,7 +87,7 @@ def _require_group(request: SessionCreate, known: Known) -> None:
         return
     names = ", ".join(sorted(known.groups)) or "none; ask an administrator"
     whose = f" for project '{request.project}'" if request.project else ""
-    raise InvalidInput(f"No resource group '{request.resource_group}' is open to you{whose}. Open are: {names}.")
+    raise InvalidInput(f"There is no resource group '{request.resource_group}'{whose}. Known are: {names}.")
 
 
 def _slots(request: SessionCreate, known: Known) -> Slots:
