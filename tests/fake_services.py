@@ -6,7 +6,7 @@ import asyncio
 import io
 import itertools
 import tarfile
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -115,7 +115,7 @@ class Tokens(TokenService):
             raise Unauthorized("This token is unknown.")
         return ALICE
 
-    async def changed(self, caller: Caller) -> None:
+    async def changed(self, caller: Caller, allow: Callable[[], Awaitable[object]] | None = None) -> None:
         await self.revoked.wait()
 
 

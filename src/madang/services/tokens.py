@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -116,19 +116,24 @@ class TokenService:
 
         await self._database.transaction(revoke, "token.revoke")
 
-    async def changed(self, caller: Caller) -> None:
-        """Returns as soon as the credential is no longer good, or lets its user do other things than it did."""
+    async def changed(self, caller: Caller, allow: Callable[[], Awaitable[object]] | None = None) -> None:
+        """Returns as soon as the credential is no longer good, or lets its user do other things than it did; or when
+        `allow`, which may raise NotFound or Forbidden, does."""
         with self._hub.subscribe("tokens") as changes:
-            while await self._still(caller):
+            while await self._still(caller, allow):
                 await changes.wait(_LOOK_AGAIN_SECONDS)
 
-    async def _still(self, caller: Caller) -> bool:
+    async def _still(self, caller: Caller, allow: Callable[[], Awaitable[object]] | None) -> bool:
         now = self._clock.now()
         found = await self._database.read(lambda connection: tokens.by_id(connection, caller.credential, now))
         try:
-            return self._caller(found, now) == caller
-        except Unauthorized:
+            if self._caller(found, now) != caller:
+                return False
+            if allow is not None:
+                await allow()
+        except (Unauthorized, Forbidden, NotFound):
             return False
+        return True
 
     def _caller(self, found: TokenRow | None, now: datetime) -> Caller:
         """Raises Unauthorized."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+
 import pytest
 
 from madang.domain.errors import Forbidden, InvalidInput, NotFound
 from madang.domain.people import Caller, ProjectRole
+from madang.domain.rights import Right
 from madang.schemas.agent import ExecSpec
 from madang.schemas.people import DomainCreate, MemberUpdate, ProjectCreate, ShareUpdate, UserCreate
 from tests.world import World
@@ -80,3 +84,18 @@ async def test_who_is_unknown_here_cannot_be_named(idle_world: World) -> None:
     with pytest.raises(NotFound):
         await services.sharing.share(await idle_world.caller("han", "user"), "mine", ShareUpdate(user="han"))
     assert await services.sharing.list(kim, "mine") == []
+
+
+async def test_what_is_open_of_a_session_ends_when_it_is_shared_no_more(idle_world: World) -> None:
+    services = idle_world.services
+    kim = await idle_world.caller("kim", "user")
+    await idle_world.caller("han", "user")
+    han = await services.tokens.authenticate(await services.tokens.issue("han", "user", "test"))
+    session = await idle_world.run(kim, "train")
+    await services.sharing.share(kim, session.id, ShareUpdate(user="han", level="use"))
+    enter = partial(services.sessions.allow, han, session.id, Right.SESSION_ENTER)
+    entered = asyncio.create_task(services.tokens.changed(han, enter))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(entered), 0.5)
+    await services.sharing.share(kim, session.id, ShareUpdate(user="han", level="view"))
+    await asyncio.wait_for(entered, 3)

@@ -18,5 +18,5 @@ async def exec_in_session(websocket: WebSocket, session: SessionRef, caller: Sig
     """Refused with a problem before it opens when the caller is unknown or the session is."""
     session_id = await services.sessions.allow(caller, session, Right.SESSION_ENTER)
     await websocket.accept()
-    ends = ends_of(websocket, caller, services)
+    ends = ends_of(websocket, caller, services, (session_id, Right.SESSION_ENTER))
     await Execution(websocket, ends).run(lambda spec: services.sessions.exec(caller, session_id, spec))

@@ -76,7 +76,7 @@ async def get_session_logs(
     session_id = await services.sessions.allow(caller, session, Right.SESSION_READ)
     start = int(last_event_id) if last_event_id is not None else cursor
     chunks = services.streams.logs(caller, session_id, cursor=start, follow=follow)
-    return EventStream(format_logs(chunks), ends_of(request, caller, services))
+    return EventStream(format_logs(chunks), ends_of(request, caller, services, (session_id, Right.SESSION_READ)))
 
 
 @router.get(
