@@ -125,7 +125,8 @@ class MeterLoop:
                         "currency": prices.currency,
                         "month": book.label(now),
                     }
-                    transaction.emit(_EVENTS[standing], now, {**data})
+                    for owner in await closures.owners(transaction.connection, project.id, now):
+                        transaction.emit(_EVENTS[standing], now, {**data}, owner_id=owner)
 
         await self._database.transaction(write, "meter.tell")
 

@@ -8,21 +8,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Row, Text, bindparam, delete, select, text, update
+from sqlalchemy import Row, Text, bindparam, delete, or_, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from madang.db.engine import Transaction
 from madang.db.site_tables import budget_notices, closures
-from madang.db.tables import projects
+from madang.db.tables import memberships, projects
 from madang.domain.budgets import BudgetRule, parse_budget, write_budget
 from madang.domain.limits import parse_limits
-from madang.domain.people import project_path
+from madang.domain.people import ProjectRole, project_path
 from madang.domain.usage import Spending
 from madang.domain.why import Why, WhyCode
 
 _c = closures.c
 _n = budget_notices.c
+_m = memberships.c
 _p = projects.c
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(hashtextextended('closures', 0))")
 _BUDGETS: Final = text(
@@ -147,6 +148,13 @@ async def noticed(connection: AsyncConnection, since: datetime) -> set[tuple[str
     """What was told of a month: projects and standings."""
     rows = await connection.execute(select(_n.project_id, _n.standing).where(_n.since == since))
     return {(row.project_id, row.standing) for row in rows}
+
+
+async def owners(connection: AsyncConnection, project_id: str, now: datetime) -> list[str]:
+    """Who is to be told of a project's budget: the ids of its owners."""
+    theirs = (_m.project_id == project_id, _m.role == ProjectRole.OWNER.value)
+    query = select(_m.user_id).where(*theirs, or_(_m.expires_at.is_(None), _m.expires_at > now)).order_by(_m.user_id)
+    return list((await connection.execute(query)).scalars())
 
 
 async def allowances(connection: AsyncConnection) -> list[Allowance]:
