@@ -38,7 +38,7 @@ async def test_during_maintenance_nothing_is_accepted_or_started_and_what_runs_g
     chained = await world.run(ann, after_ok=[running.id], slots=BIG)
     await _maintain(world, admin, message={"en": "new disks", "ko": "디스크 교체"})
     for caller in (ann, admin):
-        with pytest.raises(UnderMaintenance, match=r"under maintenance: new disks No sessions are accepted"):
+        with pytest.raises(UnderMaintenance, match=r"under maintenance: new disks\. No sessions are accepted"):
             await world.run(caller)
         with pytest.raises(UnderMaintenance):
             await world.services.sessions.plan(caller, SessionCreate(command=["x"]))
