@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -49,11 +50,8 @@ async def _show(client: AsyncClient, news: list[str]) -> None:
 
 
 def _for_machines() -> bool:
-    """Whether the command that runs was asked for JSON."""
-    import click
-
-    context = click.get_current_context(silent=True)
-    return context is not None and bool(context.params.get("json"))
+    """Whether the command that runs was asked for JSON; what follows `--` is another program's."""
+    return "--json" in itertools.takewhile(lambda argument: argument != "--", sys.argv)
 
 
 def _terminal() -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import click
 import pytest
 
 from madang.cli import banner, output
@@ -86,14 +86,21 @@ def test_once_in_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch)
     assert (terminal.getvalue(), server.asked) == ("new disks\nnew disks\n", 2)
 
 
-def test_nothing_is_asked_where_nothing_is_said_or_nobody_reads(terminal: Terminal) -> None:
+def test_nothing_is_asked_where_nothing_is_said_or_nobody_reads(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _show(Server(), terminal)
-    with click.Context(click.Command("ls")) as context:
-        context.params["json"] = True
-        silent = Server(DISKS.id)
-        _show(silent, terminal)
+    silent = Server(DISKS.id)
     _show(silent, io.StringIO())
+    monkeypatch.setattr(sys, "argv", ["madang", "node", "ls", "--json"])
+    _show(silent, terminal)
     assert (terminal.getvalue(), silent.asked) == ("", 0)
+
+
+def test_what_a_job_is_told_is_its_own(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["madang", "run", "--", "report", "--json"])
+    _show(Server(DISKS.id), terminal)
+    assert terminal.getvalue() == "new disks\n"
 
 
 def test_another_maintenance_is_shown_again(terminal: Terminal) -> None:
