@@ -24,6 +24,7 @@ from madang.db.tables import metadata
 
 _Id: Final = Text(collation="C")
 _Time: Final = DateTime(timezone=True)
+_Json: Final = JSONB(none_as_null=True)  # None is no value at all, not the null of JSON
 
 
 def _user() -> Column[str]:
@@ -44,7 +45,7 @@ signing_keys: Final = Table(
     _user(),
     Column("label", Text, nullable=False),
     Column("sealed", Text, nullable=False),  # the secret, see services.identity.sealed
-    Column("scopes", JSONB),  # that it is limited to; null: whatever its user may do
+    Column("scopes", _Json),  # that it is limited to; null: whatever its user may do
     Column("created_at", _Time, nullable=False),
     Column("expires_at", _Time),
     Column("revoked_at", _Time),
@@ -80,7 +81,7 @@ links: Final = Table(
     Column("role", Text),  # there
     Column("member_until", _Time),  # the membership that it gives ends then
     Column("email", Text),  # where it was sent, if it was
-    Column("data", JSONB),  # of who signs up: name, full_name and the hash of the password
+    Column("data", _Json),  # of who signs up: name, full_name and the hash of the password
     Column("most_uses", Integer, nullable=False, server_default=text("1")),
     Column("uses", Integer, nullable=False, server_default=text("0")),
     Column("created_by", _Id, nullable=False),  # no foreign key: it stays when the account is deleted
@@ -97,7 +98,7 @@ site_settings: Final = Table(
     "site_settings",
     metadata,
     Column("name", Text, primary_key=True),  # prices, maintenance, secret_key (its fingerprint)
-    Column("value", JSONB, nullable=False),
+    Column("value", _Json, nullable=False),
     Column("changed_at", _Time, nullable=False),
 )
 
@@ -105,7 +106,7 @@ announcements: Final = Table(
     "announcements",
     metadata,
     Column("id", _Id, primary_key=True),
-    Column("message", JSONB, nullable=False),  # text by language
+    Column("message", _Json, nullable=False),  # text by language
     Column("level", Text, nullable=False),
     Column("since", _Time, nullable=False),
     Column("until", _Time),
@@ -120,7 +121,7 @@ presets: Final = Table(
     Column("resource_group", Text, ForeignKey("resource_groups.name", ondelete="CASCADE"), primary_key=True),
     Column("name", Text, primary_key=True),
     Column("title", Text, nullable=False, server_default=""),
-    Column("slots", JSONB, nullable=False),  # as people name them, of one container
+    Column("slots", _Json, nullable=False),  # as people name them, of one container
     Column("created_at", _Time, nullable=False),
 )
 
@@ -146,7 +147,7 @@ closures: Final = Table(  # whose waiting sessions may not start for now; writte
     Column("holder_id", _Id, primary_key=True),
     Column("member_of", _Id, primary_key=True),  # the project, for `member`
     Column("cause", Text, primary_key=True),  # a code of domain.why: budget, gpu_hours
-    Column("values", JSONB, nullable=False),
+    Column("values", _Json, nullable=False),
 )
 
 budget_notices: Final = Table(  # what was told already of a budget

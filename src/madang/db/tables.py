@@ -28,6 +28,7 @@ metadata: Final = MetaData()
 
 _Id: Final = Text(collation="C")
 _Time: Final = DateTime(timezone=True)
+_Json: Final = JSONB(none_as_null=True)  # None is no value at all, not the null of JSON
 
 LIVE: Final = "state IN ('pending', 'scheduled', 'preparing', 'running', 'terminating')"
 HOLDING: Final = "state IN ('scheduled', 'preparing', 'running', 'terminating')"
@@ -38,7 +39,7 @@ policies: Final = Table(
     "policies",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("limits", JSONB, nullable=False),  # see domain.limits
+    Column("limits", _Json, nullable=False),  # see domain.limits
     Column("created_at", _Time, nullable=False),
 )
 
@@ -71,7 +72,7 @@ projects: Final = Table(
     Column("created_at", _Time, nullable=False),
     _policy("projects", "policy"),  # of all in it together
     _policy("projects", "member_policy"),  # of each in it, for what is in it
-    Column("budget", JSONB),  # see domain.usage.Budget; null: none
+    Column("budget", _Json),  # see domain.usage.Budget; null: none
     UniqueConstraint("domain_id", "name", name="projects_name"),
 )
 
@@ -127,7 +128,7 @@ tokens: Final = Table(
     Column("created_at", _Time, nullable=False),
     Column("expires_at", _Time),
     Column("revoked_at", _Time),
-    Column("scopes", JSONB),  # that it is limited to; null: whatever its user may do
+    Column("scopes", _Json),  # that it is limited to; null: whatever its user may do
     Column("last_used_at", _Time),
     Column("kind", Text, nullable=False, server_default="token"),  # browser: it comes as a cookie
     CheckConstraint("kind IN ('token', 'browser')", name="tokens_kind"),
@@ -138,9 +139,9 @@ resource_groups: Final = Table(
     "resource_groups",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("policy", JSONB, nullable=False),  # schemas.api.GroupPolicy; what is absent has its default
+    Column("policy", _Json, nullable=False),  # schemas.api.GroupPolicy; what is absent has its default
     Column("created_at", _Time, nullable=False),
-    Column("access", JSONB),  # who may use it: {domains, projects, users}; null: everybody
+    Column("access", _Json),  # who may use it: {domains, projects, users}; null: everybody
 )
 
 nodes: Final = Table(
@@ -148,9 +149,9 @@ nodes: Final = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("state", Text, nullable=False),
-    Column("slots", JSONB, nullable=False),
-    Column("environments", JSONB, nullable=False),  # names
-    Column("report", JSONB, nullable=False),
+    Column("slots", _Json, nullable=False),
+    Column("environments", _Json, nullable=False),  # names
+    Column("report", _Json, nullable=False),
     Column("last_seen_at", _Time, nullable=False),
     Column(
         "resource_group",
@@ -181,9 +182,9 @@ sessions: Final = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("environment", Text, nullable=False),
-    Column("command", JSONB, nullable=False),
-    Column("variables", JSONB, nullable=False),
-    Column("slots", JSONB, nullable=False),
+    Column("command", _Json, nullable=False),
+    Column("variables", _Json, nullable=False),
+    Column("slots", _Json, nullable=False),
     Column("processes", Integer, nullable=False),
     Column("network", Text, nullable=False),
     # Set until the archive is unpacked: the reference is what keeps the upload.
@@ -195,7 +196,7 @@ sessions: Final = Table(
     Column("ended_at", _Time),
     Column("deleted_at", _Time),
     Column("resource_group", Text, nullable=False, server_default="default"),
-    Column("models", JSONB, nullable=False, server_default=text("'[]'")),  # of devices; empty: any
+    Column("models", _Json, nullable=False, server_default=text("'[]'")),  # of devices; empty: any
     Column("size", Integer, nullable=False, server_default=text("1")),  # containers
     Column("layout", Text, nullable=False, server_default="any"),
     Column("priority", Integer, nullable=False, server_default=text("0")),
@@ -205,7 +206,7 @@ sessions: Final = Table(
     Column("preemptible", Boolean, nullable=False, server_default=text("false")),
     Column("reservation", Text),  # name of one whose room it may use
     # Why it waits, for machines; `reason` is the same as a sentence. Null once it has been given its nodes.
-    Column("waiting", JSONB),
+    Column("waiting", _Json),
     Column("requeues", Integer, nullable=False, server_default=text("0")),  # how often it gave way
     Column("stop_reason", Text, nullable=False, server_default=""),
     Column("preempted_for", _Id),  # the session it gave way to, until it has its nodes anew
@@ -233,8 +234,8 @@ containers: Final = Table(
     Column("node", Text, nullable=False),
     Column("epoch", Integer, nullable=False),  # counts launches; fixed when the session is scheduled
     Column("state", Text, nullable=False),
-    Column("slots", JSONB, nullable=False),  # all it holds; shares and whole devices as slots, too
-    Column("devices", JSONB, nullable=False, server_default=text("'[]'")),  # of {kind, index, milli}
+    Column("slots", _Json, nullable=False),  # all it holds; shares and whole devices as slots, too
+    Column("devices", _Json, nullable=False, server_default=text("'[]'")),  # of {kind, index, milli}
     Column("started_at", _Time),
     Column("ended_at", _Time),
     Column("exit_reason", Text),
@@ -284,10 +285,10 @@ reservations: Final = Table(
     Column("id", _Id, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("resource_group", Text, ForeignKey("resource_groups.name", ondelete="CASCADE"), nullable=False),
-    Column("slots", JSONB, nullable=False),
-    Column("devices", JSONB),  # {kind, count, models}
-    Column("users", JSONB, nullable=False),  # names
-    Column("schedule", JSONB, nullable=False),
+    Column("slots", _Json, nullable=False),
+    Column("devices", _Json),  # {kind, count, models}
+    Column("users", _Json, nullable=False),  # names
+    Column("schedule", _Json, nullable=False),
     Column("created_by", _Id, ForeignKey("users.id"), nullable=False),
     Column("created_at", _Time, nullable=False),
 )
@@ -297,7 +298,7 @@ usage: Final = Table(
     metadata,
     Column("resource_group", Text, ForeignKey("resource_groups.name", ondelete="CASCADE"), primary_key=True),
     Column("user_id", _Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
-    Column("slots", JSONB, nullable=False),  # slot to slot-seconds, decayed until `as_of`
+    Column("slots", _Json, nullable=False),  # slot to slot-seconds, decayed until `as_of`
     Column("as_of", _Time, nullable=False),
     Column("half_life_seconds", Float, nullable=False),
 )
@@ -316,8 +317,8 @@ spans: Final = Table(
     Column("domain_id", _Id, nullable=False),
     Column("domain", Text, nullable=False),
     Column("resource_group", Text, nullable=False),
-    Column("slots", JSONB, nullable=False),  # of all containers, without devices
-    Column("devices", JSONB, nullable=False),  # of [kind, model, thousandths]
+    Column("slots", _Json, nullable=False),  # of all containers, without devices
+    Column("devices", _Json, nullable=False),  # of [kind, model, thousandths]
     Column("since", _Time, nullable=False),
     Column("until", _Time, nullable=False),
     Index("spans_until", "until"),
@@ -342,7 +343,7 @@ events: Final = Table(
     Column("kind", Text, nullable=False),
     Column("session_id", _Id),
     Column("owner_id", _Id),
-    Column("data", JSONB, nullable=False),
+    Column("data", _Json, nullable=False),
     Index("events_order", "xid", "id"),
     Index("events_session", "session_id", "xid", "id"),
     Index("events_owner", "owner_id", "xid", "id"),
@@ -361,8 +362,8 @@ audit: Final = Table(  # rows are only added: see the trigger in migration 0004
     Column("target_id", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("domain_id", _Id),  # null: of the whole site
-    Column("before", JSONB(none_as_null=True)),
-    Column("after", JSONB(none_as_null=True)),
+    Column("before", _Json),
+    Column("after", _Json),
     Index("audit_at", "at"),
     Index("audit_actor", "actor_id", "id"),
     Index("audit_target", "target_id", "id"),
