@@ -16,6 +16,7 @@ from madang.domain.passwords import check_new
 from madang.domain.people import ProjectRole
 
 MAX_BYTES: Final = 4 * 2**20
+_EMPTY: Final = "The file is empty. Its first line names the columns, e.g. account,name,e-mail,project."
 MAX_USERS: Final = 10_000
 
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
@@ -115,6 +116,8 @@ def read_roster(data: bytes, *, made_up: bool = False) -> Roster:
         lines = list(_lines(_decoded(data)))
     except _WrongError as wrong:
         return Roster(mistakes=(Mistake(wrong.line, "", wrong.message),))
+    if not lines:
+        return Roster(mistakes=(Mistake(1, "", _EMPTY),))
     (first, header), rows = lines[0], lines[1:]
     columns, mistakes = _columns(first, header)
     if not rows:
@@ -143,7 +146,7 @@ def _decoded(data: bytes) -> str:
     if "\0" in text:
         raise _WrongError("This is not a text file. Save the table as 'CSV UTF-8'.")
     if not text.strip():
-        raise _WrongError("The file is empty. Its first line names the columns, e.g. account,name,e-mail,project.")
+        raise _WrongError(_EMPTY)
     # Korean letters come in pieces from some machines.
     return unicodedata.normalize("NFC", text)
 

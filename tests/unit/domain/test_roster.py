@@ -139,6 +139,7 @@ def test_who_asks_for_the_users_gets_all_mistakes_as_one_error_without_passwords
     ("data", "says"),
     [
         (b"", "line 1: The file is empty."),
+        (b",", "line 1: The file is empty."),
         (b"\xef\xbb\xbf \r\n\r\n", "line 1: The file is empty."),
         ("계정,이름\nkim,김\n".encode("cp949"), "line 1: This is not UTF-8 text. Save the table as 'CSV UTF-8'"),
         ("account,name\nkim,김\n".encode("cp949"), "line 2: This is not UTF-8 text."),
