@@ -23,9 +23,11 @@ def test_points_are_counted(tmp_path: Path) -> None:
     assert (tmp_path / "points").read_text().split() == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("at", "killed"), [(1, True), (3, True), (4, False)])
-def test_the_process_is_killed_at_the_point_asked_for(at: int, killed: bool) -> None:
-    assert _run(f"kill:{at}").returncode == (-signal.SIGKILL if killed else 0)
+@pytest.mark.parametrize(("at", "killed"), [("1", True), ("3", True), ("4", False), (None, False)])
+def test_the_process_is_killed_at_the_point_asked_for(tmp_path: Path, at: str | None, killed: bool) -> None:
+    if at is not None:
+        (tmp_path / "armed").write_text(at)
+    assert _run(f"kill:{tmp_path / 'armed'}").returncode == (-signal.SIGKILL if killed else 0)
 
 
 def test_without_a_fault_nothing_happens() -> None:

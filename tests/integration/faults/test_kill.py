@@ -34,7 +34,7 @@ def killed() -> Iterator[Up]:
 def client_of(up: Up) -> Client:
     connection = json.loads((up.data_dir / "connection.json").read_text())
     # Little patience with a server that is gone: here somebody killed it on purpose.
-    return Client(connection["url"], connection["token"], patience=1)
+    return Client(connection["url"], connection["token"], patience=0.2)
 
 
 def reaches(client: Client, ref: str, *states: str) -> None:
@@ -103,22 +103,32 @@ def test_ten_sessions_outlive_a_killed_platform(killed: Up) -> None:
 
 
 class Faulty(Up):
-    """A platform that can be told to kill itself at its n-th write point."""
+    """A platform that can be told to kill itself at its n-th write point from now on."""
 
-    def start_with(self, fault: str) -> subprocess.Popen[bytes]:
+    def __init__(self) -> None:
+        super().__init__()
+        self._armed = self.data_dir / "armed"
+
+    def start_with(self, fault: str = "") -> None:
+        self._armed.unlink(missing_ok=True)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [*MADANG, "up", "--port", "0", "--no-prebuild"],
-                env={**self.environ, "MADANG_FAULT": fault},
+                env={**self.environ, "MADANG_FAULT": fault or f"kill:{self._armed}"},
                 stdout=log,
                 stderr=log,
             )
-        return self._process
-
-    def wait_ready_or_dead(self) -> bool:
-        """Whether it became ready."""
         wait_for(lambda: "Madang is ready" in self.said() or self._ended(), START_SECONDS)
-        return not self._ended()
+        assert not self._ended(), self.said()
+
+    def arm(self, point: int) -> None:
+        written = self._armed.with_suffix(".new")
+        written.write_text(str(point))
+        written.rename(self._armed)
+
+    def killed_itself(self) -> bool:
+        assert self._process is not None
+        return self._process.wait(30) == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -146,41 +156,40 @@ def live_and_die(client: Client, key: str) -> None:
         client.sessions.delete(session.id)
 
 
-def write_points(up: Faulty, names: Path) -> tuple[int, int]:
-    """How many write points a start has, and a start with a life."""
+def write_points(up: Faulty, names: Path) -> int:
+    """How many write points a life has."""
     up.start_with(f"count:{names}")
-    assert up.wait_ready_or_dead()
     at_start = len(names.read_text().splitlines())
     with client_of(up) as client:
         live_and_die(client, "count")
     wait_for(lambda: not list((up.data_dir / "agent" / "containers").iterdir()))
     in_all = len(names.read_text().splitlines())
     up.stop()
-    return at_start, in_all
+    return in_all - at_start
 
 
-@pytest.mark.timeout(2400)  # two starts of the platform for each of some forty points
+@pytest.mark.timeout(1200)  # a start of the platform for each of some forty points
 def test_a_kill_at_every_write_point_of_create_and_stop(faulty: Faulty, tmp_path: Path) -> None:
-    at_start, in_all = write_points(faulty, tmp_path / "points")
-    assert in_all - at_start > 20, "the points of a life are not seen"
-    for point in range(at_start + 1, in_all + 1):
+    points = write_points(faulty, tmp_path / "points")
+    assert points > 20, "the points of a life are not seen"
+    faulty.start_with()
+    for point in range(1, points + 1):
         key = f"{point}-{new_id()[-6:]}"
-        process = faulty.start_with(f"kill:{point}")
-        if faulty.wait_ready_or_dead():
-            try:
-                with client_of(faulty) as client:
-                    live_and_die(client, key)
-            except (MadangError, AssertionError, OSError):
-                assert process.wait(30) == -signal.SIGKILL, f"point {point}: {faulty.said()}"
-        if process.poll() is None:  # this life had fewer points than the first
+        faulty.arm(point)
+        try:
+            with client_of(faulty) as client:
+                live_and_die(client, key)
+        except (MadangError, AssertionError, OSError):
+            assert faulty.killed_itself(), f"point {point}: {faulty.said()}"
+        else:  # this life had fewer points than the first
             faulty.stop()
+        faulty.start_with()
         converges(faulty, key)
+    faulty.stop()
 
 
 def converges(up: Faulty, key: str) -> None:
     """After the next start the same requests, sent again, lead to exactly what was asked for."""
-    up.start_with("")
-    assert up.wait_ready_or_dead(), up.said()
     with client_of(up) as client:
         known = {session.name: session for session in client.sessions.list(name=None)}
         for name in (f"a{key}", f"b{key}"):
@@ -199,7 +208,6 @@ def converges(up: Faulty, key: str) -> None:
         wait_for(lambda: not any(client.nodes.list()[0].used.values()))
         wait_for(lambda: not list((up.data_dir / "agent" / "containers").iterdir()))
     assert leftovers(up) == [], key
-    up.stop()
 
 
 def test_a_killed_database_comes_back_under_load(killed: Up) -> None:
