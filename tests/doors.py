@@ -81,5 +81,4 @@ async def opened(made: Site) -> AsyncIterator[Site]:
     await made.fill()
     yield made
     await made.http.aclose()
-    made.services.sign_in.close()
     await made.crash()

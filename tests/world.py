@@ -33,6 +33,7 @@ from madang.loops.watch import WatchLoop
 from madang.schemas.api import Session, SessionCreate
 from madang.services import Services
 from madang.services.assembly import assemble
+from madang.services.identity.passwords import Passwords
 from madang.services.identity.sources import Sources
 from madang.services.pulse import Pulse
 from tests.fakes import FakeAgent
@@ -96,6 +97,7 @@ class World:
         self.database = Database(connect, self.hub)
         await self.hub.start()
         self.pulse = Pulse()
+        self._passwords = Passwords(time_cost=1, memory_kib=64)  # many are hashed, and none is worth stealing
         self.services = assemble(
             self.settings,
             database=self.database,
@@ -104,6 +106,7 @@ class World:
             clock=self.clock,
             pulse=self.pulse,
             sources=self.sources,
+            passwords=self._passwords,
         )
         metrics = self.services.metrics
         self.watch = WatchLoop(database=self.database, fabric=self.fabric, hub=self.hub, clock=self.clock)
@@ -137,6 +140,7 @@ class World:
         await asyncio.gather(*(loop.close() for loop in self.loops), return_exceptions=True)
         await self.hub.stop()
         await self.database.close()
+        self._passwords.close()
 
     async def caller(self, name: str = "admin", role: Role = "admin") -> Caller:
         return await self.services.tokens.authenticate(await self.services.tokens.issue(name, role, "test"))

@@ -64,12 +64,13 @@ def assemble(
     clock: Clock,
     pulse: Pulse,
     sources: Sources | None = None,
+    passwords: Passwords | None = None,
 ) -> Services:
     """All use cases over one database and one fabric; people sign in here, or with these sources."""
     sources = sources or Sources()
     room = Room(settings.data_dir)
     notices = NoticeService(database, hub, clock)
-    door = _Door.open(settings, database, clock, sources)
+    door = _Door.open(settings, database, clock, sources, passwords or Passwords())
     return Services(
         sessions=SessionService(database, fabric, clock, catalog=Catalog(database, hub), room=room, notices=notices),
         sharing=SharingService(database, clock),
@@ -128,9 +129,10 @@ class _Door:
     sign_in: SignInService
 
     @classmethod
-    def open(cls, settings: Settings, database: Database, clock: Clock, sources: Sources) -> _Door:
+    def open(
+        cls, settings: Settings, database: Database, clock: Clock, sources: Sources, passwords: Passwords
+    ) -> _Door:
         sealer = Sealer.open(settings.data_dir / FILE_NAME)
-        passwords = Passwords()
         mailer = Mailer.open(settings)
         throttle = Throttle(StoredAttempts(database), clock, sealer.digest)
         accounts = Accounts(database, clock, sources.rules)

@@ -164,7 +164,6 @@ async def stolen(database_url: str, tmp_path: Path) -> AsyncIterator[Stolen]:
     await made.fill()
     yield made
     await made.http.aclose()
-    made.services.sign_in.close()
     await made.crash()
 
 

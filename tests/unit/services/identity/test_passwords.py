@@ -32,7 +32,7 @@ def quick() -> Iterator[Passwords]:
 
 async def test_the_right_password_is_known_again_and_no_other(passwords: Passwords) -> None:
     stored = await passwords.hash(WORDS)
-    assert stored.startswith("$argon2id$")
+    assert stored.startswith("$argon2id$v=19$m=47104,t=2,p=1$")
     assert WORDS not in stored
     assert await passwords.check(WORDS, stored) == Checked(True)
     for wrong in ("", WORDS + " ", WORDS.replace("마", "바"), stored):
