@@ -16,7 +16,7 @@ demo: runtime ## Start Madang, train on three sandboxes at once, watch one excee
 test: dev ## make check, then all tests; PYTEST="-k name" runs some
 	@scripts/test_packages.sh
 	@$(MAKE) --no-print-directory check
-	@pytest $(PYTEST)
+	@scripts/tests.sh $(PYTEST)
 
 check: dev ## Formatting, lint, types, the dependency rule, generated files, secrets
 	@scripts/check.sh
