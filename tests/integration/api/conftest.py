@@ -10,7 +10,7 @@ import pytest
 
 from madang.sdk import AsyncClient
 from tests.doors import Site, opened
-from tests.fake_services import FakePlatform
+from tests.fake_platform import FakePlatform
 from tests.fakes import FakeAgent
 
 

@@ -12,7 +12,8 @@ from madang.domain.errors import Conflict, NotFound, Unauthorized, Unavailable
 from madang.domain.session import ExitReason
 from madang.schemas.exec import WINDOW
 from madang.sdk import AsyncClient, Client
-from tests.fake_services import FakeExec, FakePlatform
+from tests.fake_platform import FakePlatform
+from tests.fake_sessions import FakeExec
 
 
 @pytest.fixture

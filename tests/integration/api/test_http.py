@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from madang.schemas.api import Problem
-from tests.fake_services import TOKEN, UPLOAD_LIMIT, FakePlatform
+from tests.fake_platform import FakePlatform
+from tests.fake_site import TOKEN
+from tests.fake_streams import UPLOAD_LIMIT
 
 GONE = "/api/v1/sessions/no-such-session"
 

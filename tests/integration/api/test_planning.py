@@ -12,7 +12,7 @@ from madang.domain.errors import Forbidden, InvalidSlots, NotFound
 from madang.domain.session import Layout
 from madang.schemas.api import CalendarWindow, GroupPolicy
 from madang.sdk import AsyncClient, Client
-from tests.fake_services import FakePlatform
+from tests.fake_platform import FakePlatform
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from madang.domain.errors import (
 )
 from madang.domain.session import SessionKind, SessionState
 from madang.sdk import ApiError, AsyncClient, Client, NoServer
-from tests.fake_services import FakePlatform
+from tests.fake_platform import FakePlatform
 
 
 @pytest.fixture

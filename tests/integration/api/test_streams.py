@@ -16,7 +16,7 @@ from madang.domain.errors import NotFound, Unavailable
 from madang.domain.session import SessionState
 from madang.schemas.api import LogEvent
 from madang.sdk import AsyncClient, Client, LogPiece, NoServer
-from tests.fake_services import FakePlatform
+from tests.fake_platform import FakePlatform
 
 
 def make(platform: FakePlatform, *lines: bytes) -> str:

@@ -17,7 +17,7 @@ from madang.domain.session import SessionKind, SessionState
 from madang.schemas.agent import DeviceInfo
 from madang.schemas.api import DeviceState, HeldDevice, Session, SessionContainer, Waiting
 from madang.sdk import Client
-from tests.fake_services import FakePlatform
+from tests.fake_platform import FakePlatform
 
 Madang = Callable[..., subprocess.CompletedProcess[str]]
 
