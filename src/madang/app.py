@@ -133,7 +133,9 @@ class Platform:
             sources=sources,
         )
         report("loops", ", ".join(names))
-        api = ApiServer(create_app(services, host=self._settings.host), bound, self._settings.host)
+        proxies = [one.strip() for one in self._settings.trusted_proxies.split(",") if one.strip()]
+        app = create_app(services, host=self._settings.host)
+        api = ApiServer(app, bound, self._settings.host, trusted_proxies=proxies)
         self.url = api.url
         await self._write_connection(services)
         self._cleanup.push_async_callback(api.stop)

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     browser_idle_hours: float = Field(default=72, gt=0)  # or when nothing was asked for so long
     login_days: float = Field(default=90, gt=0)  # tokens that are made by signing in are good so long
     public_url: str | None = Field(default=None, pattern=r"^https?://[^\s/#?]+$")  # as people reach it, for links
+    trusted_proxies: str = ""  # addresses and networks whose X-Forwarded-For is believed: 127.0.0.1,10.0.0.0/8
     smtp_url: str | None = Field(default=None, repr=False)  # smtp[s]://user:password@host:port; unset: no mail
     mail_from: str | None = None  # the sender of mail
     sign_in_file: Path | None = None  # of other systems to sign in with; unset: sign-in.toml in the data directory

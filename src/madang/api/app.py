@@ -112,6 +112,6 @@ def create_app(services: Services | None, *, host: str = "127.0.0.1") -> FastAPI
     notice = services.notices.header if services is not None else None
     app.add_middleware(DirectRoutes, routes=[one for one in app.routes if isinstance(one, DirectRoute)])
     app.add_middleware(SignedBodies)
-    app.add_middleware(Guard, host=host, notice=notice)
+    app.add_middleware(Guard, host=host, public_url=app.state.public_url, notice=notice)
     app.openapi = lambda: make_document(app)  # type: ignore[method-assign]
     return app

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,13 +40,21 @@ def host_of(header: str) -> str:
 class Guard:
     """Pure ASGI, since every request passes here. `notice` gives the value of NOTICE_HEADER.
 
-    On a server that listens on loopback only, a Host header must name loopback or the configured host: a web page
-    elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) is thereby turned away.
+    On a server that listens on loopback only, a Host header must name loopback, the configured host or that of
+    `public_url`: a web page elsewhere whose name was made to resolve to 127.0.0.1 (DNS rebinding) is thereby turned
+    away.
     """
 
-    def __init__(self, app: ASGIApp, host: str, notice: Callable[[], Awaitable[str]] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        *,
+        public_url: str | None = None,
+        notice: Callable[[], Awaitable[str]] | None = None,
+    ) -> None:
         self._app = app
-        self._host = host.lower().strip("[]")
+        self._names = {host.lower().strip("[]"), urlsplit(public_url or "").hostname}
         self._local = is_loopback(host)
         self._notice = notice
         self._is_ours = lru_cache(_HOSTS)(self._names_us_by)
@@ -93,7 +102,7 @@ class Guard:
 
     def _names_us_by(self, header: bytes) -> bool:
         host = host_of(header.decode("latin-1"))
-        return host.lower() == self._host or is_loopback(host)
+        return host.lower() in self._names or is_loopback(host)
 
     def _names_us(self, scope: Scope) -> bool:
         hosts = [value for name, value in scope["headers"] if name == b"host"]

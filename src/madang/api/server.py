@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvicorn
@@ -33,7 +33,10 @@ def bind(host: str, port: int) -> socket.socket:
 class ApiServer:
     """One listening address. `open` binds it, `start` serves, `stop` ends; signals are left to the program."""
 
-    def __init__(self, app: FastAPI, listener: socket.socket, host: str) -> None:
+    def __init__(
+        self, app: FastAPI, listener: socket.socket, host: str, *, trusted_proxies: Sequence[str] = ()
+    ) -> None:
+        """`trusted_proxies`: addresses and networks that may say for whom they ask, by X-Forwarded-For and -Proto."""
         logging.getLogger("uvicorn.access").disabled = True  # it writes queries, and costs time
         self._app = app
         self._listener = listener
@@ -48,6 +51,8 @@ class ApiServer:
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 ws_max_size=2 << 20,
                 ws_per_message_deflate=False,
                 timeout_keep_alive=75,
@@ -57,9 +62,9 @@ class ApiServer:
         self._serving: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, app: FastAPI, host: str, port: int) -> ApiServer:
+    def open(cls, app: FastAPI, host: str, port: int, *, trusted_proxies: Sequence[str] = ()) -> ApiServer:
         """Bind `host`:`port` (0: any free one). Raises StartupError when that is not possible."""
-        return cls(app, bind(host, port), host)
+        return cls(app, bind(host, port), host, trusted_proxies=trusted_proxies)
 
     @property
     def url(self) -> str:
